@@ -1,0 +1,101 @@
+"""Detector over the encoder: document probabilities for every label and spans where tokens carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nlp_compliance.inference.bundle import PROMOTIONAL, Bundle
+from nlp_compliance.inference.runtime import DocumentScores
+from nlp_compliance.records import Hit, ParsedDocument, Span
+
+# Two runs of one label that stand this near are one claim with a comma or an emoji in it.
+_JOIN_GAP_CHARS = 2
+# A span grows from its peak to every neighbour above this share of the label's span threshold.
+_GROW_SHARE = 0.6
+
+
+class Scorer(Protocol):
+    """What the detector needs of a runtime."""
+
+    bundle: Bundle
+
+    def score(self, documents: Sequence[ParsedDocument]) -> list[DocumentScores]: ...
+
+
+class NeuralDetector:
+    """Hits with span for tokens above the threshold, and one hit without span for every label's document probability."""
+
+    name = "encoder"
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.bundle = scorer.bundle
+
+    def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
+        return [
+            self._hits(parsed, scores) for parsed, scores in zip(documents, self.scorer.score(documents), strict=True)
+        ]
+
+    def _hits(self, parsed: ParsedDocument, scores: DocumentScores) -> list[Hit]:
+        probabilities = self.document_probabilities(scores)
+        hits = [Hit(label, None, score, self.name) for label, score in probabilities.items()]
+        for column, label in enumerate(self.bundle.token_labels):
+            for start, end, score in self._runs(parsed.normal, scores.tokens[:, column], label):
+                hits.append(Hit(label, parsed.original(start, end), score, self.name))
+        return hits
+
+    def document_probabilities(self, scores: DocumentScores) -> dict[str, float]:
+        """Calibrated probability of every document label.
+
+        `promotional` comes from the document output alone, the others from the mean of the document output and the
+        strongest token: the first reads stance, the second finds a short claim in a long text.
+        """
+        out: dict[str, float] = {}
+        for i, label in enumerate(self.bundle.document_labels):
+            logit = float(scores.document[i])
+            if label != PROMOTIONAL and len(scores.tokens):
+                logit = (logit + float(scores.tokens[:, self.bundle.token_labels.index(label)].max())) / 2
+            out[label] = self._probability(label, logit)
+        return out
+
+    def _probability(self, label: str, logit: float) -> float:
+        return float(_sigmoid(np.float32(self.bundle.slopes[label] * logit + self.bundle.offsets[label])))
+
+    def _runs(self, text: str, logits: npt.NDArray[np.float32], label: str) -> Iterator[tuple[int, int, float]]:
+        threshold = self.bundle.span_thresholds[label]
+        probabilities = _sigmoid(logits)
+        if not len(probabilities) or float(probabilities.max()) < threshold:
+            return
+        for start, end in _joined(probabilities >= threshold * _GROW_SHARE):
+            peak = float(probabilities[start:end].max())
+            trimmed = _trim(text, start, end)
+            if peak >= threshold and trimmed.start < trimmed.end:
+                yield trimmed.start, trimmed.end, peak
+
+
+def _joined(on: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
+    runs: list[tuple[int, int]] = []
+    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if runs and start - runs[-1][1] <= _JOIN_GAP_CHARS:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    return runs
+
+
+def _trim(text: str, start: int, end: int) -> Span:
+    edge = " \n\t，。；：、！？,.;:!?"
+    while start < end and text[start] in edge:
+        start += 1
+    while end > start and text[end - 1] in edge:
+        end -= 1
+    return Span(start, end)
+
+
+def _sigmoid(x: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Model bundles and the runtimes that score with them."""

@@ -1,0 +1,1 @@
+"""Corpus, training and evaluation of the models that `nlp_compliance` ships. Imports the package; nothing imports it."""
