@@ -14,6 +14,7 @@ NlpComplianceError          code, HTTP-neutral base of everything raised on purp
 │   └── LimitExceededError  a file or request is over a limit named in the settings
 ├── MissingExtraError       an optional dependency is not installed
 ├── OverloadedError         the queue is full; come back after `retry_after_s`
+│   └── TooManyRequestsError  one caller has too many requests open
 └── StoreError              the database refuses or holds something inconsistent
 """
 
@@ -80,6 +81,12 @@ class OverloadedError(NlpComplianceError):
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequestsError(OverloadedError):
+    """One caller holds more open requests than `max_client_requests`."""
+
+    code = "too_many_requests"
 
 
 class StoreError(NlpComplianceError):

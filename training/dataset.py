@@ -5,16 +5,19 @@ Everything goes through the package's own `parse` and `windows`, so that trainin
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.inference.encode import CharacterTable, windows
-from nlp_compliance.records import SPAN_LABELS, Document, ParsedDocument, Span
+from nlp_compliance.records import SPAN_LABELS, Document, ParsedDocument
 from nlp_compliance.text.parse import parse
 from training.corpus import BankSentence, Example, LabelledSpan
 
@@ -109,8 +112,6 @@ def pack_sentences(
 
 def bank_split(sentence: BankSentence) -> str:
     """Bank sentences are split by voice section, so that a validation sentence has no sister in train."""
-    import hashlib
-
     key = f"{sentence.filed_under}/{sentence.voice}"
     return "validation" if hashlib.sha256(key.encode()).digest()[0] < 20 else "train"
 
@@ -142,3 +143,8 @@ def empty_document_targets(promotional: float) -> npt.NDArray[np.float32]:
     return out
 
 
+def read_negatives(path: Path | None) -> list[str]:
+    """Label-free passages, one JSON object with `text` a line (training/mine.py makes the file)."""
+    if path is None:
+        return []
+    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]

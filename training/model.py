@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.records import SPAN_LABELS
@@ -45,3 +47,8 @@ class SpanDocumentModel(nn.Module):
 def load_encoder(base: str, *, attention: str = "sdpa") -> PreTrainedModel:
     """Any encoder by folder or hub name that `AutoModel` opens; half-precision weights are read as float32."""
     return AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation=attention)
+
+
+def load_config_model(run: Path, *, attention: str = "sdpa") -> PreTrainedModel:
+    """The encoder's architecture with random weights, from the `config.json` of a fine-tuning run."""
+    return AutoModel.from_config(AutoConfig.from_pretrained(run), attn_implementation=attention)

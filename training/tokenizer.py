@@ -55,3 +55,29 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
         mask_token="[MASK]",
     )
     fast.save_pretrained(folder)
+
+
+def save_characters(base: str, folder: Path) -> None:
+    """Write to `folder` the one-entry-per-character tokenizer of encoder `base`.
+
+    A word-piece vocabulary such as BERT's holds every character as an entry of its own; those entries keep their ids,
+    so the base model's embeddings are used unchanged, and the other entries are never asked for.
+    """
+    from transformers import AutoTokenizer
+
+    if (local := Path(base) / "tokenizer.json").is_file() and '"WordLevel"' in local.read_text(encoding="utf-8"):
+        (folder / "tokenizer.json").write_text(local.read_text(encoding="utf-8"), encoding="utf-8")
+        return
+    source = AutoTokenizer.from_pretrained(base)
+    vocabulary = {t: i for t, i in source.get_vocab().items() if len(t) == 1}
+    for ours, theirs in zip(SPECIALS, _special_tokens(source), strict=True):
+        vocabulary[ours] = source.convert_tokens_to_ids(theirs)
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    folds = [normalizers.Replace(a, b) for a, b in PUNCTUATION_FOLD.items() if b in vocabulary]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *folds])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    save_tokenizer(tokenizer, folder)
+
+
+def _special_tokens(tokenizer: object) -> list[str]:
+    return [getattr(tokenizer, f"{kind}_token") for kind in ("pad", "unk", "cls", "sep", "mask")]

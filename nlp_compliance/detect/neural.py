@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from nlp_compliance.inference.bundle import PROMOTIONAL, Bundle
+from nlp_compliance.inference.bundle import Bundle
 from nlp_compliance.inference.runtime import DocumentScores
 from nlp_compliance.records import Hit, ParsedDocument, Span
 
@@ -49,21 +49,12 @@ class NeuralDetector:
         return hits
 
     def document_probabilities(self, scores: DocumentScores) -> dict[str, float]:
-        """Calibrated probability of every document label.
-
-        `promotional` comes from the document output alone, the others from the mean of the document output and the
-        strongest token: the first reads stance, the second finds a short claim in a long text.
-        """
-        out: dict[str, float] = {}
-        for i, label in enumerate(self.bundle.document_labels):
-            logit = float(scores.document[i])
-            if label != PROMOTIONAL and len(scores.tokens):
-                logit = (logit + float(scores.tokens[:, self.bundle.token_labels.index(label)].max())) / 2
-            out[label] = self._probability(label, logit)
-        return out
-
-    def _probability(self, label: str, logit: float) -> float:
-        return float(_sigmoid(np.float32(self.bundle.slopes[label] * logit + self.bundle.offsets[label])))
+        """Calibrated probability of every document label."""
+        logits = document_logits(scores)
+        return {
+            label: float(_sigmoid(np.float32(self.bundle.slopes[label] * logit + self.bundle.offsets[label])))
+            for label, logit in zip(self.bundle.document_labels, logits.tolist(), strict=True)
+        }
 
     def _runs(self, text: str, logits: npt.NDArray[np.float32], label: str) -> Iterator[tuple[int, int, float]]:
         threshold = self.bundle.span_thresholds[label]
@@ -75,6 +66,18 @@ class NeuralDetector:
             trimmed = _trim(text, start, end)
             if peak >= threshold and trimmed.start < trimmed.end:
                 yield trimmed.start, trimmed.end, peak
+
+
+def document_logits(scores: DocumentScores) -> npt.NDArray[np.float32]:
+    """One logit a document label, shape (n_document_labels,), before calibration.
+
+    `promotional` comes from the document output alone, the others from the mean of the document output and the
+    strongest token: the first reads stance, the second finds a short claim in a long text.
+    """
+    out = scores.document.copy()
+    if len(scores.tokens):
+        out[1:] = (out[1:] + scores.tokens.max(axis=0)) / 2
+    return out
 
 
 def _joined(on: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

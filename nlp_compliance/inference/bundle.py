@@ -93,7 +93,7 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _check_labels(bundle: Bundle) -> None:
-    if set(bundle.token_labels) != set(SPAN_LABELS) or set(bundle.document_labels) != set(DOCUMENT_LABELS):
+    if bundle.token_labels != SPAN_LABELS or bundle.document_labels != DOCUMENT_LABELS:
         raise BundleError(f"{bundle.folder}: the labels are not those of this version; retrain or use a fitting version")
     for label in bundle.document_labels:
         for table in (bundle.thresholds, bundle.slopes, bundle.offsets):

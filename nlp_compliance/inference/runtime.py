@@ -10,11 +10,13 @@ import numpy.typing as npt
 import onnxruntime
 
 from nlp_compliance.errors import BundleError
-from nlp_compliance.inference.bundle import Bundle
+from nlp_compliance.inference.bundle import DOCUMENT_LABELS, Bundle
 from nlp_compliance.inference.encode import CharacterTable, framed, load_characters, windows
-from nlp_compliance.records import ParsedDocument, Span
+from nlp_compliance.records import SPAN_LABELS, ParsedDocument, Span
 
 Floats = npt.NDArray[np.float32]
+# The logit of what was never scored: a probability of practically zero.
+NOTHING = -20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ class Encoder:
     def score(self, documents: Sequence[ParsedDocument]) -> list[DocumentScores]:
         """Logits of every document, in order. Windows of all documents share batches sorted by length."""
         pending = [w for i, parsed in enumerate(documents) for w in self._windows(i, parsed)]
-        collected = [_Collected(len(d.normal), self.bundle) for d in documents]
+        rows: list[list[tuple[Span, Floats, Floats]]] = [[] for _ in documents]
         for batch in self._batches(pending):
             ids, mask = framed([w.ids for w in batch], self.table)
             tokens, document = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
             for row, window in enumerate(batch):
                 size = window.span.end - window.span.start
-                collected[window.document].add(window.span, tokens[row, 1 : size + 1], document[row])
-        return [c.result() for c in collected]
+                rows[window.document].append((window.span, tokens[row, 1 : size + 1], document[row]))
+        return [collect_windows(len(d.normal), r) for d, r in zip(documents, rows, strict=True)]
 
     def _windows(self, index: int, parsed: ParsedDocument) -> list[_Window]:
         ids = self.table.encode(parsed.normal)
@@ -80,36 +82,25 @@ class Encoder:
         return batches
 
 
-class _Collected:
-    """Puts the windows of one document together, in whatever order they come.
+def collect_windows(length: int, rows: Sequence[tuple[Span, Floats, Floats]]) -> DocumentScores:
+    """Put the windows of one document together; the order in which they were scored does not matter.
 
     A character seen by two windows takes the logits of the window in which it stands further from a border. Over
     windows `promotional` is the mean weighted by length, every other document label the maximum: a document has a
     claim when one of its windows has it, and its stance is that of the whole.
     """
-
-    def __init__(self, length: int, bundle: Bundle) -> None:
-        self.tokens = np.full((length, len(bundle.token_labels)), -20.0, dtype=np.float32)
-        self._margin = np.full(length, -1, dtype=np.int64)
-        self._rows: list[Floats] = []
-        self._weights: list[int] = []
-
-    def add(self, span: Span, tokens: Floats, document: Floats) -> None:
-        size = span.end - span.start
-        places = np.arange(size)
-        margin = np.minimum(places, size - 1 - places)
-        better = margin > self._margin[span.start : span.end]
-        self.tokens[span.start : span.end][better] = tokens[better]
-        self._margin[span.start : span.end][better] = margin[better]
-        self._rows.append(document)
-        self._weights.append(size)
-
-    def result(self) -> DocumentScores:
-        if not self._rows:
-            return DocumentScores(self.tokens, np.full(1 + self.tokens.shape[1], -20.0, dtype=np.float32))
-        # Sorted so that the sum does not depend on the order in which batches were run.
-        order = sorted(range(len(self._rows)), key=lambda i: (self._weights[i], self._rows[i].tobytes()))
-        rows = np.stack([self._rows[i] for i in order])
-        document = rows.max(axis=0)
-        document[0] = np.average(rows[:, 0], axis=0, weights=[self._weights[i] for i in order])
-        return DocumentScores(self.tokens, document.astype(np.float32))
+    tokens = np.full((length, len(SPAN_LABELS)), NOTHING, dtype=np.float32)
+    if not rows:
+        return DocumentScores(tokens, np.full(len(DOCUMENT_LABELS), NOTHING, dtype=np.float32))
+    rows = sorted(rows, key=lambda row: row[0].start)
+    margins = np.full(length, -1, dtype=np.int64)
+    for span, window_tokens, _ in rows:
+        places = np.arange(span.end - span.start)
+        margin = np.minimum(places, len(places) - 1 - places)
+        better = margin > margins[span.start : span.end]
+        tokens[span.start : span.end][better] = window_tokens[better]
+        margins[span.start : span.end][better] = margin[better]
+    stacked = np.stack([document for _, _, document in rows])
+    document = stacked.max(axis=0)
+    document[0] = np.average(stacked[:, 0], weights=[span.end - span.start for span, _, _ in rows])
+    return DocumentScores(tokens, document.astype(np.float32))

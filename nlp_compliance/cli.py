@@ -1,0 +1,329 @@
+"""The command line: parse, call, print. Exit codes: 0 nothing to fail on, 1 findings at `--fail-on`, 2 wrong use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nlp_compliance import __version__
+from nlp_compliance.errors import NlpComplianceError, RulebookError
+from nlp_compliance.ingest.reader import Failure, expand, read_bytes, read_path
+from nlp_compliance.records import LABELS, TAGS, Document
+from nlp_compliance.settings import Settings
+
+app = typer.Typer(
+    name="nlp-compliance",
+    help="检查惠民保及健康险宣传材料：虚假宣传、冒用政府名义、未充分披露。",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+rules_app = typer.Typer(help="列出、查看、试用和检查规则。", no_args_is_help=True)
+app.add_typer(rules_app, name="rules")
+
+_RANKS = {"none": 0, "info": 0, "low": 1, "medium": 2, "high": 3}
+
+
+class Level(StrEnum):
+    """Lowest risk at which the exit code becomes 1."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Format(StrEnum):
+    """Forms of output."""
+
+    JSON = "json"
+    JSONL = "jsonl"
+    TABLE = "table"
+    HTML = "html"
+
+
+FailOn = Annotated[Level | None, typer.Option(help="风险达到该级别时退出码为1")]
+AsOf = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="按该日有效的规定引用法条，默认为文章发布日")]
+Rules = Annotated[list[Path] | None, typer.Option("--rules", help="公司自有规则文件夹，可重复")]
+Advisory = Annotated[bool, typer.Option(help="同时给出提示性规则的结果")]
+
+
+def _settings(rules: Sequence[Path] | None, *, advisory: bool = False) -> Settings:
+    settings = Settings.from_env()
+    return settings.replace(rules_dirs=(*settings.rules_dirs, *(rules or ())), advisory=advisory or settings.advisory)
+
+
+def _day(as_of: datetime | None) -> date | None:
+    return as_of.date() if as_of else None
+
+
+def _exit(risks: Sequence[str], fail_on: Level | None) -> None:
+    if fail_on and max((_RANKS[r] for r in risks), default=0) >= _RANKS[fail_on]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="要检查的文字、文件路径，或 - 表示标准输入")],
+    as_of: AsOf = None,
+    rules: Rules = None,
+    advisory: Advisory = False,
+    output: Annotated[Format, typer.Option("--format", help="table 或 json")] = Format.TABLE,
+    fail_on: FailOn = None,
+) -> None:
+    """检查一段文字、一个文件或标准输入，标出证据、法律依据和修改建议。"""
+    from nlp_compliance.checker import build_checker
+    from nlp_compliance.report.terminal import document_view
+    from nlp_compliance.schema import report_to_dict
+
+    settings = _settings(rules, advisory=advisory)
+    documents = _sources(source, settings)
+    checker = build_checker(settings)
+    risks = []
+    for document in documents:
+        report = checker.check(document, as_of=_day(as_of))
+        risks.append(report.risk)
+        if output is Format.TABLE:
+            _console().print(document_view(document, report, checker.rulebook))
+        else:
+            _write_line(sys.stdout, report_to_dict(report))
+    _exit(risks, fail_on)
+
+
+def _sources(source: str, settings: Settings) -> list[Document]:
+    if source == "-":
+        return [read_bytes(sys.stdin.buffer.read(settings.max_upload_bytes + 1), name="stdin.txt")]
+    path = Path(source)
+    if len(source) < 512 and "\n" not in source and path.is_file():
+        items = list(read_path(path, max_bytes=settings.max_upload_bytes))
+        for item in items:
+            if isinstance(item, Failure):
+                raise item.error
+        return [item for item in items if isinstance(item, Document)]
+    return [Document(id="", text=source)]
+
+
+def _console() -> Console:
+    return Console(soft_wrap=False)
+
+
+def _write_line(stream: TextIO, row: dict[str, object]) -> None:
+    stream.write(orjson.dumps(row).decode() + "\n")
+
+
+@app.command("scan")
+def scan_command(
+    paths: Annotated[list[Path], typer.Argument(help="文件、文件夹或 JSONL，可多个")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="输出文件；缺省为标准输出")] = None,
+    output: Annotated[Format | None, typer.Option("--format", help="缺省按输出文件的扩展名")] = None,
+    as_of: AsOf = None,
+    rules: Rules = None,
+    advisory: Advisory = False,
+    fail_on: FailOn = None,
+    progress: Annotated[bool, typer.Option(help="显示进度")] = True,
+) -> None:
+    """检查许多文件：.txt、微信 .html、.jsonl（每行 {"id","text"}）。坏行坏文件单独列出，不影响其余。"""
+    from nlp_compliance.checker import build_checker
+    from nlp_compliance.scan.local import Summary, read_all, scan
+
+    if absent := [str(p) for p in paths if not p.exists()]:
+        raise typer.BadParameter(f"路径不存在：{', '.join(absent)}")
+    settings = _settings(rules, advisory=advisory)
+    checker = build_checker(settings)
+    summary = Summary()
+    form = output or _form_of(out)
+    items = read_all(paths, max_bytes=settings.max_upload_bytes)
+    with _progress(paths, enabled=progress and sys.stderr.isatty()) as done:
+        results = scan(checker, items, done=done, as_of=_day(as_of))
+        _write(form, out, results, checker.rulebook, summary)
+    typer.echo(_summary_line(summary), err=True)
+    _exit([risk for risk, count in summary.risks.items() if count], fail_on)
+
+
+def _form_of(out: Path | None) -> Format:
+    suffix = out.suffix.lstrip(".").lower() if out else "jsonl"
+    try:
+        return Format({"htm": "html"}.get(suffix, suffix))
+    except ValueError as error:
+        allowed = ", ".join(f.value for f in Format)
+        raise typer.BadParameter(f"输出文件扩展名是 {suffix!r}，可用：{allowed}，或用 --format 指定") from error
+
+
+def _write(form: Format, out: Path | None, results: Iterator, rulebook: object, summary: object) -> None:
+    from nlp_compliance.report.html import write_html
+    from nlp_compliance.report.terminal import print_results
+
+    if form is Format.HTML:
+        write_html(out or Path("report.html"), results, rulebook, summary)
+        return
+    with _stream(out) as stream:
+        if form is Format.TABLE:
+            print_results(Console(file=stream), results, rulebook, summary)
+        else:
+            _write_rows(form, stream, results, summary)
+
+
+def _write_rows(form: Format, stream: TextIO, results: Iterator, summary: object) -> None:
+    from nlp_compliance.scan.local import result_row
+
+    rows = []
+    for item in results:
+        summary.add(item)
+        if isinstance(item, Failure):
+            typer.echo(f"未能读取 {item.id}：{item.error}", err=True)
+        if form is Format.JSONL:
+            _write_line(stream, result_row(item))
+        else:
+            rows.append(result_row(item))
+    if form is Format.JSON:
+        stream.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+@contextmanager
+def _stream(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as stream:
+        yield stream
+
+
+@contextmanager
+def _progress(paths: Sequence[Path], *, enabled: bool) -> Iterator:
+    columns = (TextColumn("检查"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not enabled) as bar:
+        files = expand(paths)
+        total = None if any(p.suffix == ".jsonl" for p in files) else len(files)
+        task = bar.add_task("scan", total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _summary_line(summary: object) -> str:
+    risks = "，".join(f"{name}{summary.risks[key]}" for key, name in (("high", "高风险"), ("medium", "中风险"), ("low", "低风险"), ("none", "无风险")))
+    return f"共{summary.documents}篇：{risks}；未能读取{summary.failed}，未完整读取{summary.partly_read}"
+
+
+@app.command()
+def labels() -> None:
+    """列出全部标签：类别、中文名、严重程度、定义。"""
+    from nlp_compliance.rulebook import load_rulebook
+
+    rulebook = load_rulebook()
+    table = Table("标签", "中文名", "类别", "严重程度", "定义")
+    for identifier in (*LABELS, *TAGS):
+        label = rulebook.label(identifier)
+        table.add_row(identifier, label.name, label.category or "", label.severity or "", label.definition)
+    _console().print(table)
+
+
+@rules_app.command("list")
+def rules_list(rules: Rules = None) -> None:
+    """列出全部规则。"""
+    from nlp_compliance.rulebook import load_rulebook
+
+    rulebook = load_rulebook(_settings(rules).rules_dirs)
+    table = Table("规则", "标签", "类型", "反例", title=f"规则库 {rulebook.version}")
+    for rule in rulebook.rules:
+        table.add_row(rule.id, rule.label, rule.kind, rule.bad[0])
+    _console().print(table)
+
+
+@rules_app.command("show")
+def rules_show(rule_id: str, rules: Rules = None) -> None:
+    """查看一条规则的全部内容。"""
+    from nlp_compliance.rulebook import load_rulebook
+    from nlp_compliance.schema import rule_rows
+
+    rows = {row["id"]: row for row in rule_rows(load_rulebook(_settings(rules).rules_dirs))}
+    if rule_id not in rows:
+        raise typer.BadParameter(f"没有规则 {rule_id!r}；用 rules list 查看全部")
+    _console().print_json(orjson.dumps(rows[rule_id]).decode())
+
+
+@rules_app.command("test")
+def rules_test(sentence: str, rules: Rules = None) -> None:
+    """用一句话试规则，列出命中的规则和位置。"""
+    from nlp_compliance.detect.lexical import LexicalDetector
+    from nlp_compliance.rulebook import load_rulebook
+    from nlp_compliance.text.parse import parse
+
+    detector = LexicalDetector(load_rulebook(_settings(rules).rules_dirs), advisory=True)
+    (hits,) = detector.detect([parse(Document(id="", text=sentence))])
+    for hit in hits:
+        run = sentence[hit.span.start : hit.span.end] if hit.span else ""
+        typer.echo(f"{hit.rule}\t{hit.label}\t{hit.verdict}\t{run}")
+    if not hits:
+        typer.echo("没有规则命中")
+
+
+@rules_app.command("lint")
+def rules_lint(folders: Annotated[list[Path], typer.Argument(help="规则文件夹")]) -> None:
+    """检查自有规则文件夹：格式、标签、法条、正反例；有错时退出码为1。"""
+    from nlp_compliance.rulebook import load_rulebook
+
+    try:
+        rulebook = load_rulebook(folders)
+    except RulebookError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"规则库 {rulebook.version}：{len(rulebook.rules)} 条规则，正反例全部通过")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="监听地址，缺省为本机")] = None,
+    port: Annotated[int | None, typer.Option(help="端口")] = None,
+    rules: Rules = None,
+) -> None:
+    """启动 HTTP 评分服务：POST /v1/score 等，接口说明见 /docs。"""
+    import uvicorn
+
+    from nlp_compliance.web.app import create_app
+
+    settings = _settings(rules)
+    settings = settings.replace(host=host or settings.host, port=port or settings.port)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="显示版本")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        app(args=arguments, standalone_mode=False)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.BadParameter as error:
+        error.show()
+        return 2
+    except NlpComplianceError as error:
+        typer.echo(f"错误：{error}", err=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Readers: bytes of a file to documents. A reader knows one format; `reader.py` chooses."""

@@ -1,0 +1,56 @@
+"""The same findings as one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from nlp_compliance.ingest.reader import Failure
+from nlp_compliance.records import Finding, Report
+from nlp_compliance.report.segments import Segment, numbered, segments
+from nlp_compliance.report.terminal import SEVERITIES, law_text
+from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.scan.local import Scanned, Summary
+
+_RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
+STATES = {"present": "已披露", "pointer_only": "仅提示条款", "absent": "未披露", "not_required": "不要求"}
+
+
+def _css_class(segment: Segment, report: Report) -> str:
+    """The class of the gravest finding over a segment."""
+    found = [report.findings[n - 1] for n in segment.findings]
+    return min((f.severity for f in found), key=lambda s: _RANK[s], default="")
+
+
+def write_html(target: Path, results: Iterable[Scanned | Failure], rulebook: Rulebook, summary: Summary) -> None:
+    """Write the report; every text of the documents is escaped by the template engine."""
+    items: list[Scanned] = []
+    failures: list[Failure] = []
+    for item in results:
+        summary.add(item)
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            items.append(item)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(law=law_text, severity=SEVERITIES.__getitem__, state=STATES.__getitem__)
+    source = (files("nlp_compliance") / "resources" / "templates" / "report.html").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(
+        items=items,
+        failures=failures,
+        summary=summary,
+        rulebook=rulebook,
+        numbered=numbered,
+        segments=_segments,
+        css_class=_css_class,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page, encoding="utf-8")
+
+
+def _segments(item: Scanned) -> list[Segment]:
+    found: list[tuple[int, Finding]] = numbered(item.report)
+    return segments(item.document.text, found)

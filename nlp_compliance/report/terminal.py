@@ -1,0 +1,84 @@
+"""Findings on a terminal: the sentence with its evidence underlined, the law, the advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from nlp_compliance.ingest.reader import Failure
+from nlp_compliance.records import Basis, Document, Finding, Report
+from nlp_compliance.report.segments import numbered
+from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.scan.local import Scanned, Summary
+
+STYLES = {"high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "blue", "none": "green"}
+SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示", "none": "无"}
+_CONTEXT_CHARS = 24
+
+
+def law_text(basis: Basis) -> str:
+    """A law as officers cite it; without an article number where none is verified."""
+    article = f"第{basis.article}条" if basis.article and basis.article[0].isdigit() else (basis.article or "")
+    return f"《{basis.law}》{article}：{basis.summary}"
+
+
+def excerpt(text: str, finding: Finding) -> Text:
+    """The evidence underlined in a little of its surroundings, on one line."""
+    if finding.start is None or finding.end is None:
+        return Text("（全文）")
+    before = text[max(0, finding.start - _CONTEXT_CHARS) : finding.start]
+    after = text[finding.end : finding.end + _CONTEXT_CHARS]
+    out = Text(("…" if finding.start > _CONTEXT_CHARS else "") + " ".join(before.split()))
+    out.append(" ".join(text[finding.start : finding.end].split()), style=f"underline {STYLES[finding.severity]}")
+    out.append(" ".join(after.split()) + ("…" if finding.end + _CONTEXT_CHARS < len(text) else ""))
+    return out
+
+
+def _finding(number: int, finding: Finding, text: str, rulebook: Rulebook) -> RenderableType:
+    head = Text(f"{number}. {rulebook.label(finding.label).name}", style=STYLES[finding.severity])
+    head.append(f"  严重程度 {SEVERITIES[finding.severity]}  可信度 {finding.score:.0%}", style="dim")
+    if finding.review:
+        head.append("  建议人工复核", style="magenta")
+    lines: list[RenderableType] = [head, Padding(excerpt(text, finding), (0, 0, 0, 3))]
+    lines += [Text(f"   依据  {law_text(b)}", style="dim") for b in finding.basis]
+    lines += [Text(f"   原因  {finding.reason}"), Text(f"   建议  {finding.suggestion}", style="green")]
+    return Group(*lines)
+
+
+def document_view(document: Document, report: Report, rulebook: Rulebook) -> RenderableType:
+    """One document as a panel."""
+    title = document.source.title or document.id or "文本"
+    parts: list[RenderableType] = [_finding(n, f, document.text, rulebook) for n, f in numbered(report)]
+    if not parts:
+        parts = [Text("未发现问题" if report.promotional.value else "非保险宣传材料，未发现问题", style="green")]
+    parts += [Text(f"未读：{part}", style="magenta") for part in report.coverage.unread]
+    risk = f"风险 {SEVERITIES[report.risk]}"
+    return Panel(Group(*parts), title=Text(f"{title} · {risk}", style=STYLES[report.risk]), title_align="left")
+
+
+def summary_view(summary: Summary, rulebook: Rulebook) -> RenderableType:
+    """Documents by risk and by label."""
+    table = Table(title=f"共 {summary.documents} 篇，未能读取 {summary.failed}，未完整读取 {summary.partly_read}")
+    table.add_column("项目")
+    table.add_column("篇数", justify="right")
+    for risk in ("high", "medium", "low", "none"):
+        table.add_row(Text(f"风险{SEVERITIES[risk]}", style=STYLES[risk]), str(summary.risks[risk]))
+    for label, count in sorted(summary.labels.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(rulebook.label(label).name, str(count))
+    return table
+
+
+def print_results(console: Console, results: Iterable[Scanned | Failure], rulebook: Rulebook, summary: Summary) -> None:
+    """Print every result as it comes, then the summary."""
+    for item in results:
+        summary.add(item)
+        if isinstance(item, Failure):
+            console.print(Text(f"未能读取 {item.id}：{item.error}", style="red"))
+        else:
+            console.print(document_view(item.document, item.report, rulebook))
+    console.print(summary_view(summary, rulebook))

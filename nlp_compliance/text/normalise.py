@@ -1,0 +1,124 @@
+"""Normal text with a map back: what evasions, scrapes and picture readers do to characters is undone.
+
+Folded one by one: width and compatibility forms, case, traditional to simplified, radicals, middle dots. Removed:
+zero-width and format characters, pictographs between Chinese characters, one separator repeated between Chinese
+characters (政 府 兜 底), pinyin glosses in brackets, doubled anti-copy punctuation, repeated blanks. Chinese
+punctuation stays full-width; ASCII punctuation next to Chinese becomes full-width.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import opencc
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+_PICTOGRAPH = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_KEPT_WIDE = frozenset("，。！？：；（）【】「」『』《》、～·“”‘’…—")
+_FORMAT = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]")
+_WIDE = str.maketrans(",!?:;()", "，！？：；（）")
+_ENTITY = re.compile(r"&(?:#x[0-9a-fA-F]{1,6}|#\d{1,7}|nbsp|amp|lt|gt|quot|ldquo|rdquo|mdash|hellip);")
+
+_ASCII_MARK = re.compile(rf"(?<=[{_HAN}“”」』》）%％\d])[,!?:;()](?=[{_HAN}“「『《（\s\d]|$)|(?<![a-z0-9])[,!?:;()](?=[{_HAN}“「『《])|[()](?=[{_HAN}])")
+_SEPARATED = re.compile(rf"[{_HAN}]([ \t·.\-_/|*~^+=#'、,，]{{1,2}}|[{_PICTOGRAPH}]+)[{_HAN}](?:\1[{_HAN}])+")
+_WEDGED = re.compile(rf"(?<=[{_HAN}])[_*^{_PICTOGRAPH}]{{1,3}}(?=[{_HAN}])")
+_SYLLABLE = r"(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?[aeiouüvāáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ]{1,3}(?:ng|n|r)?[1-4]?"
+_GLOSS = re.compile(rf"(?<=[{_HAN}])[(（]\s*(?:{_SYLLABLE}[\s']*){{1,8}}[)）]")
+_DOUBLED = re.compile(r"[,，](?=[,，。])|[。](?=[。，,])")
+_BLANKS = re.compile(r"[^\S\n]+(?=[^\S\n])|(?<=\n)[^\S\n]+|[^\S\n]+(?=\n)|\n(?=\n)")
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """`text[i]` stands for the original code points [starts[i], ends[i]); both arrays are int32, never decreasing."""
+
+    text: str
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+
+
+def normalise(text: str) -> Normal:
+    """The normal form of `text`. Deterministic and linear in length; an empty text stays empty."""
+    normal = _folded(text)
+    for pattern in (_GLOSS, _FORMAT):
+        normal = _without(normal, _matches(pattern, normal.text))
+    normal = Normal(_ASCII_MARK.sub(lambda m: m.group().translate(_WIDE), normal.text), normal.starts, normal.ends)
+    normal = _without(normal, _separator_runs(normal.text))
+    for pattern in (_WEDGED, _DOUBLED, _BLANKS):
+        normal = _without(normal, _matches(pattern, normal.text))
+    return normal
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:
+    return [m.span() for m in pattern.finditer(text)]
+
+
+def _separator_runs(text: str) -> list[tuple[int, int]]:
+    """The separators inside runs of at least three Chinese characters that the same separator keeps apart."""
+    out = []
+    for match in _SEPARATED.finditer(text):
+        separator = match.group(1)
+        place = match.start() + 1
+        while place < match.end():
+            out.append((place, place + len(separator)))
+            place += len(separator) + 1
+    return out
+
+
+def _without(normal: Normal, runs: list[tuple[int, int]]) -> Normal:
+    if not runs:
+        return normal
+    keep = np.ones(len(normal.text), dtype=bool)
+    for start, end in runs:
+        keep[start:end] = False
+    pieces, last = [], 0
+    for start, end in runs:
+        pieces.append(normal.text[last:start])
+        last = end
+    pieces.append(normal.text[last:])
+    return Normal("".join(pieces), normal.starts[keep], normal.ends[keep])
+
+
+def _folded(text: str) -> Normal:
+    """Every character folded by itself; an entity such as &nbsp; is one run."""
+    pieces: list[str] = []
+    widths: list[int] = []
+    last = 0
+    for match in _ENTITY.finditer(text):
+        pieces += [_fold(c) for c in text[last : match.start()]]
+        widths += [1] * (match.start() - last)
+        pieces.append("".join(_fold(c) for c in html.unescape(match.group())))
+        widths.append(match.end() - match.start())
+        last = match.end()
+    pieces += [_fold(c) for c in text[last:]]
+    widths += [1] * (len(text) - last)
+    ends = np.cumsum(np.array(widths, dtype=np.int32), dtype=np.int32)
+    starts = ends - np.array(widths, dtype=np.int32)
+    lengths = np.array([len(p) for p in pieces], dtype=np.int32)
+    return Normal("".join(pieces), np.repeat(starts, lengths), np.repeat(ends, lengths))
+
+
+@lru_cache(maxsize=1)
+def _simplifier() -> opencc.OpenCC:
+    return opencc.OpenCC("t2s")
+
+
+@lru_cache(maxsize=65536)
+def _fold(char: str) -> str:
+    if char in _KEPT_WIDE:
+        return char
+    if char in "・•∙⋅‧":
+        return "·"
+    if char in "\r\u2028\u2029\x0b\x0c":
+        return "\n"
+    if char == "\u3000" or char == "\xa0":
+        return " "
+    folded = unicodedata.normalize("NFKC", char).lower()
+    simple = _simplifier().convert(folded)
+    return simple if len(simple) == len(folded) else folded

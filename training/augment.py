@@ -1,0 +1,283 @@
+"""Label-preserving changes of training documents; offsets are carried, everything is seeded by the caller's `Random`.
+
+Used in training only, never on validation or test. Every change is a list of edits on the text; spans follow the
+edits, so that a span still covers what was written in its place.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import opencc
+from pypinyin import lazy_pinyin
+
+from nlp_compliance.records import VIOLATION_LABELS, missing_labels
+from training.corpus import Example, LabelledSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace code points [start, end) by `text`; edits of one list are ordered and do not overlap."""
+
+    start: int
+    end: int
+    text: str
+
+
+def apply_edits(example: Example, edits: Sequence[Edit]) -> Example:
+    """The example with all edits made and spans carried along; spans that become empty vanish."""
+    pieces: list[str] = []
+    last = 0
+    for edit in edits:
+        pieces += [example.text[last : edit.start], edit.text]
+        last = edit.end
+    pieces.append(example.text[last:])
+    starts = [_moved(s.start, edits, end=False) for s in example.spans]
+    ends = [_moved(s.end, edits, end=True) for s in example.spans]
+    spans = [
+        LabelledSpan(a, b, s.label) for a, b, s in zip(starts, ends, example.spans, strict=True) if a < b
+    ]
+    missing = missing_labels(example.promotional, {s.label for s in spans})
+    return replace(example, text="".join(pieces), spans=tuple(spans), missing=missing)
+
+
+def _moved(offset: int, edits: Sequence[Edit], *, end: bool) -> int:
+    """Where a border lies after the edits: inside a replaced run it goes to the outer side of the replacement."""
+    shift = 0
+    for edit in edits:
+        if edit.end < offset or (edit.end == offset and (edit.start < offset or end is False)):
+            shift += len(edit.text) - (edit.end - edit.start)
+        elif edit.start < offset:
+            return edit.start + shift + (len(edit.text) if end else 0)
+        else:
+            break
+    return offset + shift
+
+
+_SPLIT = {
+    "保": "亻呆", "报": "扌艮", "险": "阝佥", "好": "女子", "钱": "钅戋", "政": "正攵", "赔": "贝咅", "财": "贝才",
+    "补": "衤卜", "销": "钅肖", "理": "王里", "秒": "禾少", "领": "令页", "返": "辶反", "现": "王见", "国": "囗玉",
+    "底": "广氐", "付": "亻寸", "唯": "口隹", "绝": "纟色", "期": "其月", "续": "纟卖", "银": "钅艮", "利": "禾刂",
+}  # fmt: skip
+_LOOKALIKE = {
+    "未": "末", "末": "未", "己": "已", "已": "己", "士": "土", "土": "士", "人": "入", "入": "人", "日": "曰",
+    "免": "兔", "第": "弟", "保": "堡", "府": "俯", "险": "检", "赔": "陪", "0": "O", "1": "l", "元": "圆", "万": "w",
+    "千": "干", "财": "材", "医": "匠", "政": "攻", "官": "宫", "全": "金", "大": "太", "报": "抱", "送": "迭",
+    "底": "低", "返": "反", "住": "佳", "院": "阮", "费": "贵", "贵": "费", "限": "根", "候": "侯", "级": "极",
+}  # fmt: skip
+_INITIALS = {
+    "政府": "zf", "医保": "yb", "国家": "gj", "保险": "bx", "承保": "cb", "报销": "bx", "理赔": "lp", "社保": "sb",
+    "财政": "cz", "免费": "mf", "返现": "fx", "保证": "bz", "兜底": "dd", "第一": "dy", "补贴": "bt", "微信": "vx",
+}  # fmt: skip
+_FURNITURE_HEAD = ("首页 > 资讯 > 正文\n", "阅读 2.3万\n", "点击上方蓝字关注我们\n", "原创 编辑部\n", "来源：网络整理\n", "【打印】【关闭】字号：大 中 小\n")
+_FURNITURE_TAIL = ("\n责任编辑：小柯", "\n点赞 在看 分享", "\n阅读原文", "\n（资料图片仅供参考）", "\n发布于 昨天 18:20", "\n上一篇 下一篇", "\n投诉 写留言")
+
+
+@lru_cache(maxsize=1)
+def _homophones() -> dict[str, list[str]]:
+    """Common characters by sound. pypinyin is weak on context, which is what makes evasions by sound look real."""
+    common = [chr(c) for c in range(0x4E00, 0x9FA6) if _gb2312_level_one(chr(c))]
+    by_sound: dict[str, list[str]] = {}
+    for char, sound in zip(common, lazy_pinyin(common), strict=True):
+        by_sound.setdefault(sound, []).append(char)
+    return {char: [o for o in group if o != char] for group in by_sound.values() for char in group}
+
+
+def _gb2312_level_one(char: str) -> bool:
+    try:
+        return 0xB0 <= char.encode("gb2312")[0] <= 0xD7
+    except UnicodeEncodeError:
+        return False
+
+
+@lru_cache(maxsize=1)
+def _traditional() -> opencc.OpenCC:
+    return opencc.OpenCC("s2t")
+
+
+def _targets(example: Example, rng: random.Random) -> list[LabelledSpan]:
+    spans = [s for s in example.spans if s.label in VIOLATION_LABELS] or list(example.spans)
+    return rng.sample(spans, max(1, len(spans) // 2)) if spans else []
+
+
+def _in_targets(example: Example, rng: random.Random, share: float, choose: Callable[[str], str | None]) -> Example:
+    """Replace single characters inside some spans where `choose` offers something."""
+    places = sorted({i for s in _targets(example, rng) for i in range(s.start, s.end)})
+    edits = [
+        Edit(i, i + 1, new) for i in places if rng.random() < share and (new := choose(example.text[i])) is not None
+    ]
+    return apply_edits(example, edits)
+
+
+def homophones(example: Example, rng: random.Random) -> Example:
+    table = _homophones()
+    return _in_targets(example, rng, 0.25, lambda c: rng.choice(table[c]) if table.get(c) else None)
+
+
+def lookalikes(example: Example, rng: random.Random) -> Example:
+    return _in_targets(example, rng, 0.8, _LOOKALIKE.get)
+
+
+def split_characters(example: Example, rng: random.Random) -> Example:
+    return _in_targets(example, rng, 0.8, _SPLIT.get)
+
+
+def separators(example: Example, rng: random.Random) -> Example:
+    """A separator after every character of some spans."""
+    mark = rng.choice([" ", "·", "-", "/", "|", "\u200b", "👉", "✨", "_", "*", "."])
+    places = sorted({i for s in _targets(example, rng) for i in range(s.start, s.end - 1)})
+    keep = [i for i in places if not example.text[i].isspace() and not example.text[i].isdigit()]
+    return apply_edits(example, [Edit(i + 1, i + 1, mark) for i in keep])
+
+
+def initials(example: Example, rng: random.Random) -> Example:
+    edits = []
+    for span in sorted(_targets(example, rng), key=lambda s: s.start):
+        for match in re.finditer("|".join(_INITIALS), example.text[span.start : span.end]):
+            start = span.start + match.start()
+            if not edits or start >= edits[-1].end:
+                edits.append(Edit(start, start + 2, _INITIALS[match.group()]))
+    return apply_edits(example, edits)
+
+
+def traditional(example: Example, rng: random.Random) -> Example:
+    """The whole text in traditional characters, one for one."""
+    edits = []
+    for i, char in enumerate(example.text):
+        new = _traditional().convert(char)
+        if new != char and len(new) == 1:
+            edits.append(Edit(i, i + 1, new))
+    return apply_edits(example, edits)
+
+
+def no_punctuation(example: Example, rng: random.Random) -> Example:
+    """As speech recognition gives it: marks gone or a space in their place."""
+    blank = rng.choice(["", " "])
+    edits = [Edit(m.start(), m.end(), blank) for m in re.finditer(r"[，。！？；：、“”…（）]", example.text)]
+    return apply_edits(example, edits)
+
+
+def half_width(example: Example, rng: random.Random) -> Example:
+    table = {"，": ",", "：": ":", "；": ";", "（": "(", "）": ")", "！": "!", "？": "?"}
+    return apply_edits(example, [Edit(i, i + 1, table[c]) for i, c in enumerate(example.text) if c in table])
+
+
+def ocr_noise(example: Example, rng: random.Random) -> Example:
+    """Misread, lost and broken lines, as a poster comes out of character recognition."""
+    edits = []
+    for i, char in enumerate(example.text):
+        roll = rng.random()
+        if roll < 0.02 and char in _LOOKALIKE:
+            edits.append(Edit(i, i + 1, _LOOKALIKE[char]))
+        elif roll < 0.005 and not char.isspace():
+            edits.append(Edit(i, i + 1, ""))
+        elif char in "，。；" and roll < 0.5:
+            edits.append(Edit(i, i + 1, "\n"))
+    return apply_edits(example, edits)
+
+
+def furniture(example: Example, rng: random.Random) -> Example:
+    """Page furniture before and after the text."""
+    size = len(example.text)
+    head = "".join(rng.sample(_FURNITURE_HEAD, rng.randint(0, 2)))
+    tail = "".join(rng.sample(_FURNITURE_TAIL, rng.randint(1, 3)))
+    return apply_edits(example, [Edit(0, 0, head), Edit(size, size, tail)])
+
+
+def other_numbers(example: Example, rng: random.Random) -> Example:
+    """Other digits in every figure; the first digit stays above zero, so that no sum becomes nothing."""
+    edits = []
+    for match in re.finditer(r"\d+", example.text):
+        if len(match.group()) < 4 and match.group() not in ("0", "100") and rng.random() < 0.7:
+            digits = str(rng.randint(1, 9)) + "".join(str(rng.randint(0, 9)) for _ in match.group()[1:])
+            edits.append(Edit(match.start(), match.end(), digits))
+    return apply_edits(example, edits)
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """Rough sentences for moving and deleting: [start, end) with the closing mark inside."""
+    bounds = [m.end() for m in re.finditer(r"[。！？!?\n]+", text)]
+    edges = [0, *bounds, *([] if bounds and bounds[-1] == len(text) else [len(text)])]
+    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if text[a:b].strip()]
+
+
+def without_disclosure(example: Example, rng: random.Random) -> Example:
+    """Take out one kind of disclosure with the sentences that hold it; violations and benefit claims stay."""
+    kinds = sorted({s.label for s in example.spans if s.label.startswith("disclosed_")})
+    if not kinds:
+        return example
+    kind = rng.choice(kinds)
+    edits = []
+    for start, end in sentence_bounds(example.text):
+        inside = {s.label for s in example.spans if s.start < end and s.end > start}
+        whole = all(start <= s.start and s.end <= end for s in example.spans if s.start < end and s.end > start)
+        if kind in inside and whole and inside <= {kind, "pointer", "disclosed_exclusions"}:
+            edits.append(Edit(start, end, ""))
+    gone = apply_edits(example, edits)
+    return gone if gone.text.strip() else example
+
+
+def with_violation(example: Example, rng: random.Random, donors: Sequence[Example]) -> Example:
+    """Move one violating sentence of another promotional document into this one."""
+    if not example.promotional:
+        return example
+    for donor in rng.sample(donors, min(8, len(donors))):
+        sentence = _violating_sentence(donor, rng)
+        if sentence is None:
+            continue
+        text, spans = sentence
+        places = [0, *(end for _, end in sentence_bounds(example.text))]
+        at = rng.choice([p for p in places if not any(s.start < p < s.end for s in example.spans)])
+        glue = "" if at == 0 or example.text[at - 1] in "。！？\n!?" else "，"
+        moved = apply_edits(example, [Edit(at, at, glue + text)]) if at else _before(example, text)
+        base = at + len(glue)
+        added = [LabelledSpan(base + s.start, base + s.end, s.label) for s in spans]
+        every = tuple(sorted([*moved.spans, *added], key=lambda s: (s.start, -s.end, s.label)))
+        return replace(moved, spans=every, missing=missing_labels(True, {s.label for s in every}))
+    return example
+
+
+def _before(example: Example, text: str) -> Example:
+    shifted = tuple(LabelledSpan(s.start + len(text), s.end + len(text), s.label) for s in example.spans)
+    return replace(example, text=text + example.text, spans=shifted)
+
+
+def _violating_sentence(donor: Example, rng: random.Random) -> tuple[str, list[LabelledSpan]] | None:
+    if not donor.promotional:
+        return None
+    options = []
+    for start, end in sentence_bounds(donor.text):
+        spans = [s for s in donor.spans if s.start < end and s.end > start]
+        whole = all(start <= s.start and s.end <= end for s in spans)
+        if whole and end - start < 120 and any(s.label in VIOLATION_LABELS for s in spans):
+            options.append((donor.text[start:end], [LabelledSpan(s.start - start, s.end - start, s.label) for s in spans]))
+    return rng.choice(options) if options else None
+
+
+CHANGES: tuple[Callable[[Example, random.Random], Example], ...] = (
+    homophones,
+    lookalikes,
+    split_characters,
+    separators,
+    initials,
+    traditional,
+    no_punctuation,
+    half_width,
+    ocr_noise,
+    furniture,
+    other_numbers,
+    without_disclosure,
+)
+
+
+def augment_example(example: Example, rng: random.Random, donors: Sequence[Example]) -> Example:
+    """One or two random changes; a violating sentence moved in counts as one."""
+    changed = example
+    for _ in range(rng.choice((1, 1, 2))):
+        pick = rng.randrange(len(CHANGES) + 3)
+        changed = CHANGES[pick](changed, rng) if pick < len(CHANGES) else with_violation(changed, rng, donors)
+    return changed

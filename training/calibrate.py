@@ -1,0 +1,82 @@
+"""Calibration and thresholds, on the validation split and held-out bank sentences only.
+
+Labels are rare, so nothing is fitted per label alone: slope and offset are pulled towards (1, 0), a label's threshold
+towards the one that suits all labels, each by a prior worth a few documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+Floats = npt.NDArray[np.floating]
+GRID = np.round(np.arange(0.15, 0.86, 0.05), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """probability = sigmoid(slope * logit + offset)."""
+
+    slope: float
+    offset: float
+
+    def apply(self, logits: Floats) -> Floats:
+        return 1.0 / (1.0 + np.exp(-np.clip(self.slope * logits + self.offset, -30, 30)))
+
+
+def fit_calibration(logits: Floats, truth: Floats, *, prior: float = 4.0) -> Calibration:
+    """Platt scaling with a Gaussian prior around slope 1, offset 0; `prior` is its strength in squared units."""
+
+    def cost(parameters: Floats) -> float:
+        slope, offset = parameters
+        z = slope * logits + offset
+        return float(np.logaddexp(0.0, z).sum() - (truth * z).sum() + prior * ((slope - 1) ** 2 + offset**2))
+
+    slope, offset = minimize(cost, np.array([1.0, 0.0]), method="BFGS").x
+    return Calibration(float(max(slope, 0.2)), float(offset))
+
+
+def _counts(probabilities: Floats, truth: Floats) -> npt.NDArray[np.float64]:
+    """True positives, false positives and false negatives at every threshold of GRID, shape (len(GRID), 3)."""
+    on = probabilities[None, :] >= GRID[:, None]
+    positive = truth[None, :] > 0.5
+    return np.stack([(on & positive).sum(1), (on & ~positive).sum(1), (~on & positive).sum(1)], axis=1).astype(float)
+
+
+def _f1(counts: npt.NDArray[np.float64]) -> Floats:
+    return 2 * counts[:, 0] / np.maximum(2 * counts[:, 0] + counts[:, 1] + counts[:, 2], 1e-9)
+
+
+def choose_thresholds(
+    probabilities: Mapping[str, Floats], truths: Mapping[str, Floats], *, prior_documents: float = 12.0
+) -> dict[str, float]:
+    """The threshold of every label that maximises F1 of its own counts plus the pooled counts of all labels.
+
+    The pooled counts are scaled to `prior_documents` positives, so a label with few positives follows the pool.
+    """
+    counts = {label: _counts(probabilities[label], truths[label]) for label in probabilities}
+    pooled = sum(counts.values())
+    pooled = pooled * prior_documents / max(1.0, float(pooled[0, 0] + pooled[0, 2]))
+    return {label: float(GRID[int(np.argmax(_f1(own + pooled)))]) for label, own in counts.items()}
+
+
+def choose_span_threshold(scores: Sequence[Floats], targets: Sequence[npt.NDArray[np.int8]]) -> float:
+    """The token probability that maximises character F1 over all given labels; arrays of shape (n_chars, n_labels)."""
+    flat = np.concatenate([s.reshape(-1) for s in scores])
+    truth = np.concatenate([t.reshape(-1) for t in targets]).astype(float)
+    return float(GRID[int(np.argmax(_f1(_counts(flat, truth))))])
+
+
+def expected_calibration_error(probabilities: Floats, truth: Floats, *, bins: int = 10) -> float:
+    """Mean gap between stated probability and observed share over equal-width bins, weighted by size (Guo et al. 2017)."""
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = [
+        abs(probabilities[which == b].mean() - truth[which == b].mean()) * (which == b).mean()
+        for b in range(bins)
+        if (which == b).any()
+    ]
+    return float(sum(gaps))

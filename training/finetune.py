@@ -1,0 +1,273 @@
+"""Fine-tune an encoder to label documents and to mark spans; starts from ours or from any Chinese encoder.
+
+Every epoch sees all training documents (plain and, with `--augment`, changed), the sentence bank freshly packed, and a
+fresh share of label-free negatives. The learning rate follows the share of the time or epoch budget used up; the
+weights that are kept are an exponential moving average, which on a few thousand documents is steadier than the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from tqdm import tqdm
+
+from nlp_compliance.inference.bundle import DOCUMENT_LABELS
+from nlp_compliance.inference.encode import CharacterTable, load_characters
+from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
+from training.augment import augment_example
+from training.corpus import ROOT, BankSentence, Example, load_sentences, load_split
+from training.dataset import (
+    UNKNOWN,
+    Window,
+    bank_split,
+    collate,
+    document_windows,
+    empty_document_targets,
+    pack_sentences,
+    parsed,
+    read_negatives,
+)
+from training.model import SpanDocumentModel, load_encoder
+from training.tokenizer import save_characters
+
+ENCODER = ROOT / "training" / "encoder"
+
+
+class Data:
+    """Everything an epoch is drawn from; `epoch(n)` is deterministic in seed and n."""
+
+    def __init__(self, args: argparse.Namespace, table: CharacterTable) -> None:
+        self.args, self.table = args, table
+        examples = load_split("train")
+        if args.fraction < 1.0:
+            groups = sorted({e.group for e in examples})
+            kept = set(random.Random(args.seed).sample(groups, int(len(groups) * args.fraction)))
+            examples = [e for e in examples if e.group in kept]
+        self.examples = examples
+        sentences = [s for s in load_sentences() if bank_split(s) == "train"]
+        self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
+        self.plain = {e.id: self._windows(e) for e in examples}
+        self.negatives = [self._negative(text) for text in read_negatives(args.negatives)]
+
+    def _windows(self, example: Example) -> list[Window]:
+        return document_windows(
+            example.text,
+            example.spans,
+            float(example.promotional),
+            self.table,
+            owner=0,
+            max_tokens=self.args.max_tokens,
+            overlap=self.args.overlap,
+        )
+
+    def _negative(self, text: str) -> Window:
+        ids = self.table.encode(parsed(text).normal[: self.args.max_tokens - 2])
+        return Window(ids, np.zeros((len(ids), len(SPAN_LABELS)), dtype=np.int8), empty_document_targets(0.0), 0, 0.5)
+
+    def epoch(self, number: int) -> list[Window]:
+        rng = random.Random(self.args.seed * 1000 + number)
+        rows: list[Window] = []
+        for example in self.examples:
+            if rng.random() < self.args.augment:
+                rows += self._windows(augment_example(example, rng, self.examples))
+            else:
+                rows += self.plain[example.id]
+        rows += self._bank_rows(rng)
+        count = min(len(self.negatives), int(len(self.examples) * self.args.negative_share))
+        return rows + rng.sample(self.negatives, count)
+
+    def _bank_rows(self, rng: random.Random) -> list[Window]:
+        """Most sentences in packs whose stance nobody knows, every fifth alone as the short text it is."""
+        alone = [s for s in self.bank if rng.random() < 0.2]
+        chosen = {s.id for s in alone}
+        rows = [self._bank_row(s.text, s.spans, 1.0 if s.spans else UNKNOWN) for s in alone]
+        rest = [s for s in self.bank if s.id not in chosen]
+        rows += [self._bank_row(t, s, UNKNOWN) for t, s in pack_sentences(rest, rng, max_chars=200)]
+        return [r for r in rows if len(r.ids)]
+
+    def _bank_row(self, text: str, spans: Sequence, promotional: float) -> Window:
+        windows = document_windows(
+            text, spans, promotional, self.table, owner=0, max_tokens=self.args.max_tokens, overlap=self.args.overlap
+        )
+        return windows[0]
+
+
+def token_budget_batches(rows: Sequence[Window], budget: int, rng: random.Random) -> Iterator[list[Window]]:
+    """Batches of rows of like length whose padded size stays under `budget` tokens, in random order."""
+    ordered = sorted(rows, key=lambda r: len(r.ids) + rng.random() * 24)
+    batches: list[list[Window]] = []
+    longest = 0
+    for row in ordered:
+        longest = max(longest, len(row.ids) + 2)
+        if not batches or longest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            longest = len(row.ids) + 2
+        batches[-1].append(row)
+    rng.shuffle(batches)
+    yield from batches
+
+
+class Loss:
+    """Binary cross entropy of tokens and documents; rare violation tokens weigh `token_weight` times a plain one."""
+
+    def __init__(self, token_weight: float, document_share: float, device: str) -> None:
+        weight = torch.ones(len(SPAN_LABELS))
+        weight[: len(VIOLATION_LABELS)] = token_weight
+        self.token = nn.BCEWithLogitsLoss(reduction="none", pos_weight=weight.to(device))
+        self.document = nn.BCEWithLogitsLoss(reduction="none")
+        self.document_share = document_share
+
+    def __call__(self, tokens: torch.Tensor, document: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        mask = batch["mask"].float() * batch["weight"].unsqueeze(1)
+        token = (self.token(tokens, batch["tokens"]).sum(-1) * mask).sum() / mask.sum()
+        known = (batch["document"] != UNKNOWN).float() * batch["weight"].unsqueeze(1)
+        document = (self.document(document, batch["document"].clamp(min=0.0)) * known).sum() / known.sum()
+        return token + self.document_share * len(DOCUMENT_LABELS) * document
+
+
+def to_tensors(arrays: dict[str, np.ndarray], device: str) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+class Average:
+    """Exponential moving average of the weights, with a warm-up so that the random start is soon forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in model.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.weights[name].lerp_(value, 1 - decay)
+
+
+def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torch.Tensor], epsilon: float) -> None:
+    """FGM (Miyato et al. 2017): add the gradient of a loss on embeddings moved along their gradient by `epsilon`."""
+    embedding = model.encoder.get_input_embeddings().weight
+    if embedding.grad is None or not (norm := embedding.grad.norm()):
+        return
+    shift = epsilon * embedding.grad / norm
+    embedding.data.add_(shift)
+    loss(*model(batch["ids"], batch["mask"]), batch).backward()
+    embedding.data.sub_(shift)
+
+
+def rate_share(progress: float) -> float:
+    if progress < 0.06:
+        return max(progress, 1e-3) / 0.06
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.06) / 0.94)))
+
+
+def train(args: argparse.Namespace) -> SpanDocumentModel:
+    """Train and return the model with averaged weights, in evaluation mode."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(args.seed)
+    table = load_characters(Path(args.out) / "tokenizer.json")
+    data = Data(args, table)
+    model = SpanDocumentModel(load_encoder(args.base), dropout=args.dropout).to(device)
+    heads = [p for n, p in model.named_parameters() if not n.startswith("encoder.")]
+    groups = [
+        {"params": list(model.encoder.parameters()), "peak": args.rate},
+        {"params": heads, "peak": args.rate * 3},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=args.rate, weight_decay=0.01, fused=True)
+    loss = Loss(args.token_weight, args.document_share, device)
+    average = Average(model, args.average)
+    started = time.monotonic()
+    model.train()
+    for number in range(args.epochs):
+        rows = data.epoch(number)
+        batches = list(token_budget_batches(rows, args.batch_tokens, random.Random(args.seed + number)))
+        losses = []
+        for index, rows_of_batch in enumerate(tqdm(batches, desc=f"epoch {number + 1}", disable=args.quiet)):
+            progress = (number + index / len(batches)) / args.epochs
+            if args.minutes:
+                progress = max(progress, (time.monotonic() - started) / (args.minutes * 60))
+            if progress >= 1.0:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * rate_share(progress)
+            batch = to_tensors(collate(rows_of_batch, table), device)
+            optimiser.zero_grad(set_to_none=True)
+            value = loss(*model(batch["ids"], batch["mask"]), batch)
+            value.backward()
+            if args.fgm:
+                adversarial_step(model, loss, batch, args.fgm)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            average.update(model)
+            losses.append(float(value.detach()))
+        minutes = (time.monotonic() - started) / 60
+        print(
+            json.dumps({"epoch": number + 1, "loss": round(float(np.mean(losses or [0])), 4), "minutes": round(minutes, 1)}),
+            flush=True,
+        )
+        save(average, model, args)
+        if args.minutes and minutes >= args.minutes:
+            break
+    model.load_state_dict(average.weights)
+    return model.eval()
+
+
+def save(average: Average, model: SpanDocumentModel, args: argparse.Namespace) -> None:
+    """Weights as safetensors, the encoder's config, and how the run was called."""
+    out = Path(args.out)
+    weights = {k: v.contiguous().cpu() for k, v in average.weights.items()}
+    save_file(weights, out / "model.safetensors")
+    model.encoder.config.save_pretrained(out)
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    (out / "finetune.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.finetune", description=__doc__.split("\n")[0])
+    parser.add_argument("--base", default=str(ENCODER), help="encoder by folder or hub name")
+    parser.add_argument("--out", required=True, help="run folder")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--minutes", type=float, default=0, help="stop, cooled down, after this long; 0: no limit")
+    parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate of the encoder")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--overlap", type=int, default=64)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--token-weight", type=float, default=2.0)
+    parser.add_argument("--document-share", type=float, default=1.0)
+    parser.add_argument("--augment", type=float, default=0.4, help="share of documents changed in an epoch")
+    parser.add_argument("--fgm", type=float, default=0.0, help="adversarial step on embeddings; 0: off")
+    parser.add_argument("--average", type=float, default=0.998)
+    parser.add_argument("--negatives", type=Path, help="JSONL of label-free passages")
+    parser.add_argument("--negative-share", type=float, default=0.5, help="negatives an epoch, per training document")
+    parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--quiet", action="store_true")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    torch.set_num_threads(args.threads)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_characters(args.base, out)
+    train(args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

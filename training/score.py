@@ -1,0 +1,41 @@
+"""Score corpus documents with a trained model in torch or with an exported bundle; both give the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from nlp_compliance.inference.encode import framed, load_characters, windows
+from nlp_compliance.inference.runtime import DocumentScores, collect_windows
+from nlp_compliance.records import ParsedDocument
+from training.model import SpanDocumentModel, load_config_model
+
+
+class TorchScorer:
+    """Logits of the trained network, one window after another; slow and exact, for calibration and parity tests."""
+
+    def __init__(self, run: Path, *, max_tokens: int = 256, overlap: int = 64) -> None:
+        self.table = load_characters(run / "tokenizer.json")
+        self.model = SpanDocumentModel(load_config_model(run))
+        self.model.load_state_dict(load_file(run / "model.safetensors"))
+        self.model.eval()
+        self.max_tokens, self.overlap = max_tokens, overlap
+
+    @torch.no_grad()
+    def score(self, documents: Sequence[ParsedDocument]) -> list[DocumentScores]:
+        return [self._score(d) for d in documents]
+
+    def _score(self, parsed: ParsedDocument) -> DocumentScores:
+        ids = self.table.encode(parsed.normal)
+        spans = windows(len(ids), parsed.sentences, max_chars=self.max_tokens - 2, overlap=self.overlap)
+        rows = []
+        for span in spans:
+            inputs, mask = framed([ids[span.start : span.end]], self.table)
+            tokens, document = self.model(torch.from_numpy(inputs), torch.from_numpy(mask))
+            size = span.end - span.start
+            rows.append((span, tokens[0, 1 : size + 1].numpy().astype(np.float32), document[0].numpy()))
+        return collect_windows(len(ids), rows)
