@@ -150,7 +150,7 @@ class ParsedDocument:
 
     def original(self, start: int, end: int) -> Span:
         """The original span behind normal characters [start, end), `start < end`."""
-        return Span(self.starts[start], self.ends[end - 1])
+        return Span(int(self.starts[start]), int(self.ends[end - 1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,178 @@
+"""The rulebook's detector: one automaton over all terms, patterns beside it, guards against denial and quotation.
+
+Matching is on normal text and knows no blanks; where a rule asks for whole words, jieba's borders decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import daachorse
+
+from nlp_compliance.errors import RulebookError
+from nlp_compliance.records import Document, Hit, ParsedDocument, Span, Verdict
+from nlp_compliance.rulebook import Rule, Rulebook
+from nlp_compliance.text.parse import parse
+from nlp_compliance.text.words import word_bounds
+
+NEAR_CHARS = 20
+_BEFORE_CHARS = 10
+_AFTER_CHARS = 14
+_DENIED_BEFORE = re.compile(
+    r"(?:不是|并非|并不|非由|不能|不会|不得|不可|不应|不属于|不存在|不承诺|不保证|没有|未|勿信|勿听|谨防|严禁|禁止|杜绝|请勿|切勿|别信|不要|莫信|不等于|不代表|无法|拒绝|绝非|决非|从未|从不|谁也不)[^，。！？；]{0,8}$"
+)
+_DENIED_AFTER = re.compile(
+    r"^[”」』\"'）)]{0,2}[^，。！？；]{0,4}(?:是假的|不实|不属实|是谣言|系谣言|属误导|等说法|的说法|等话术|的话术|不可信|都是骗|是骗人|不存在|是误导|等字样|等表述|等用语|等宣传|不能信|均与)"
+)
+_ANSWERED_NO = re.compile(r"^[^。！？]{0,12}[吗么呢][？?]\s*(?:答[:：]?)?\s*(?:不|否|没|并非|不是|错|假|当然不)")
+_QUOTES = re.compile(r"[“「『‘\"《【][^”」』’\"》】]{0,60}$")
+_WARNS = re.compile(
+    "风险提示|警惕|谨防|谣言|辟谣|话术|宣称|声称|涉嫌|误导|违规|虚假|不得使用|严禁使用|打着|冒用|所谓|投诉|处罚|不实|夸大|吹成|鼓吹|骗局|诈骗"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    rule: Rule
+    start: int
+    end: int
+
+
+class LexicalDetector:
+    """Hits of all rules of a rulebook. Building it proves every rule: a rule that misses its own bad example or hits
+    its good one raises RulebookError."""
+
+    name = "lexical"
+
+    def __init__(self, rulebook: Rulebook, *, advisory: bool = False) -> None:
+        self.rules = tuple(r for r in rulebook.rules if advisory or r.kind != "advisory")
+        self._terms: dict[str, list[Rule]] = defaultdict(list)
+        for rule in self.rules:
+            for term in rule.terms:
+                self._terms[term].append(rule)
+        ordered = sorted(self._terms)
+        self._ordered = ordered
+        self._automaton = daachorse.CharwiseDoubleArrayAhoCorasick(ordered) if ordered else None
+        self._patterns = [(rule, _compiled(rule, p)) for rule in self.rules for p in rule.patterns]
+        self._exceptions = {r.id: _compiled(r, "|".join(r.exceptions)) for r in self.rules if r.exceptions}
+        self._near = {r.id: _compiled(r, "|".join(r.unless_near)) for r in self.rules if r.unless_near}
+        for rule in self.rules:
+            self._prove(rule)
+
+    def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
+        return [self._detect(parsed) for parsed in documents]
+
+    def _detect(self, parsed: ParsedDocument) -> list[Hit]:
+        text = parsed.normal
+        borders = _lazy_borders(parsed)
+        kept = {
+            (m.rule.id, m.start, m.end): m
+            for m in (*self._term_matches(text), *self._pattern_matches(text))
+            if self._holds(m, text, borders)
+        }
+        matches = sorted(_longest(list(kept.values())), key=lambda m: (m.start, m.end, m.rule.label, m.rule.id))
+        return [_hit(parsed, m) for m in matches]
+
+    def _term_matches(self, text: str) -> Iterator[_Match]:
+        if self._automaton is None:
+            return
+        for start, end, index in self._automaton.find_overlapping(text):
+            for rule in self._terms[self._ordered[index]]:
+                yield _Match(rule, start, end)
+
+    def _pattern_matches(self, text: str) -> Iterator[_Match]:
+        for rule, pattern in self._patterns:
+            for match in pattern.finditer(text):
+                start, end = match.span("span") if "span" in pattern.groupindex else match.span()
+                if start < end:
+                    yield _Match(rule, start, end)
+
+    def _holds(self, match: _Match, text: str, borders: Callable[[int], set[int]]) -> bool:
+        if match.rule.id in self._exceptions and _covered(self._exceptions[match.rule.id], text, match):
+            return False
+        if match.rule.id in self._near and self._near[match.rule.id].search(
+            text[max(0, match.start - NEAR_CHARS) : match.end + NEAR_CHARS]
+        ):
+            return False
+        if match.rule.whole_words and not {match.start, match.end} <= borders(match.start):
+            return False
+        return not (match.rule.guards and guarded(text, match.start, match.end))
+
+    def _prove(self, rule: Rule) -> None:
+        for examples, wanted in ((rule.bad, True), (rule.good, False)):
+            for example in examples:
+                hits = self._detect(parse(Document("", example)))
+                if any(h.rule == rule.id for h in hits) != wanted:
+                    says = "does not hit its bad example" if wanted else "hits its good example"
+                    raise RulebookError(f"rule {rule.id} {says} {example!r}; mend the rule or the example")
+
+
+def _compiled(rule: Rule, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise RulebookError(f"rule {rule.id}: pattern {pattern!r} is no regular expression: {error}") from error
+
+
+def _covered(pattern: re.Pattern[str], text: str, match: _Match) -> bool:
+    """Whether an exception overlaps the match."""
+    low, high = max(0, match.start - NEAR_CHARS), match.end + NEAR_CHARS
+    return any(
+        m.start() + low < match.end and m.end() + low > match.start for m in pattern.finditer(text[low:high])
+    )
+
+
+def guarded(text: str, start: int, end: int) -> bool:
+    """Whether normal characters [start, end) are denied, quoted in a warning, or asked and then denied."""
+    before, after = text[max(0, start - _BEFORE_CHARS) : start], text[end : end + _AFTER_CHARS]
+    if _DENIED_BEFORE.search(before) or _DENIED_AFTER.search(after) or _ANSWERED_NO.search(text[end : end + 40]):
+        return True
+    quoted = _QUOTES.search(text[max(0, start - 60) : start]) is not None
+    return quoted and _WARNS.search(text[max(0, start - 120) : end + 120]) is not None
+
+
+def _lazy_borders(parsed: ParsedDocument) -> Callable[[int], set[int]]:
+    """Word borders of the sentence at a place; jieba is asked only for sentences that hold a candidate."""
+    known: dict[int, set[int]] = {}
+
+    def borders(place: int) -> set[int]:
+        sentence = next((s for s in parsed.sentences if s.start <= place < s.end), Span(0, len(parsed.normal)))
+        if sentence.start not in known:
+            bounds = word_bounds(parsed.normal[sentence.start : sentence.end])
+            known[sentence.start] = {sentence.start + b for b in bounds}
+        return known[sentence.start]
+
+    return borders
+
+
+def _longest(matches: list[_Match]) -> list[_Match]:
+    """Without the matches of a rule that lie inside a longer match of the same rule."""
+    out: list[_Match] = []
+    reach: dict[str, int] = {}
+    for match in sorted(matches, key=lambda m: (m.rule.id, m.start, -m.end)):
+        if match.end > reach.get(match.rule.id, -1):
+            out.append(match)
+            reach[match.rule.id] = match.end
+    return out
+
+
+def _hit(parsed: ParsedDocument, match: _Match) -> Hit:
+    rule = match.rule
+    verdict: Verdict = "violation"
+    if rule.kind == "evidence_needed":
+        verdict = "evidence_needed"
+    elif rule.kind == "advisory":
+        verdict = "advisory"
+    return Hit(
+        label=rule.label,
+        span=parsed.original(match.start, match.end),
+        score=rule.score,
+        detector=LexicalDetector.name,
+        rule=rule.id,
+        verdict=verdict,
+        reason=rule.reason,
+        suggestion=rule.suggestion,
+    )

@@ -1,0 +1,90 @@
+"""One table of settings: name, default, help with unit. Environment: NLP_COMPLIANCE_<NAME>; lists are separated by `:`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlp_compliance.errors import SettingsError
+
+PREFIX = "NLP_COMPLIANCE_"
+RESOURCES = Path(__file__).parent / "resources"
+
+
+def _setting(default: Any, help_text: str, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked when made. Raises SettingsError naming the setting, what was found and what is allowed."""
+
+    bundle: Path = _setting(RESOURCES / "model", "folder of the model bundle")
+    linear_bundle: Path = _setting(RESOURCES / "linear", "folder of the linear model, used where no bundle is present")
+    detectors: tuple[str, ...] = _setting(("lexical", "model"), "what judges: lexical, model, linear")
+    rules_dirs: tuple[Path, ...] = _setting((), "folders with a company's own rules")
+    advisory: bool = _setting(False, "also report advisory rules")
+    review_band: float = _setting(0.15, "width below a threshold in which a person is asked, as probability", 0.0, 0.5)
+    max_text_chars: int = _setting(200_000, "longest text, in characters", 1, 10_000_000)
+    max_batch_texts: int = _setting(256, "most texts in one batch request", 1, 10_000)
+    max_upload_bytes: int = _setting(20_000_000, "largest request body or file, in bytes", 1_000, 1_000_000_000)
+    queue_limit: int = _setting(64, "most requests open at a time", 1, 10_000)
+    max_client_requests: int = _setting(64, "most requests open at a time for one caller", 1, 10_000)
+    threads: int = _setting(2, "texts judged at a time", 1, 256)
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8000, "port to listen on", 0, 65535)
+    api_key: str = _setting("", "key that callers send as `Authorization: Bearer …`; needed beyond loopback")
+    log_level: str = _setting("info", "critical, error, warning, info or debug")
+
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            _check_range(entry.name, getattr(self, entry.name), entry.metadata["low"], entry.metadata["high"])
+        if unknown := set(self.detectors) - {"lexical", "model", "linear"}:
+            raise SettingsError(f"detectors names {', '.join(sorted(unknown))}; allowed: lexical, model, linear")
+        if self.log_level not in ("critical", "error", "warning", "info", "debug"):
+            raise SettingsError(f"log_level is {self.log_level!r}; allowed: critical, error, warning, info, debug")
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Settings from environment variables; anything not set keeps its default."""
+        environment = os.environ if environment is None else environment
+        values = {}
+        for entry in dataclasses.fields(cls):
+            raw = environment.get(PREFIX + entry.name.upper())
+            if raw is not None:
+                values[entry.name] = _parsed(entry.name, raw, entry.default)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Settings:
+        """The same settings with some changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def _check_range(name: str, value: Any, low: float | None, high: float | None) -> None:
+    if low is not None and high is not None and not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; allowed: {low:g} to {high:g}")
+
+
+def _split(raw: str) -> list[str]:
+    return [part for part in raw.split(os.pathsep) if part]
+
+
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _parsed(name: str, raw: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if raw.lower() not in _FLAGS:
+            raise SettingsError(f"{PREFIX}{name.upper()} is {raw!r}; allowed: {', '.join(_FLAGS)}")
+        return _FLAGS[raw.lower()]
+    if isinstance(default, tuple):
+        return tuple(Path(part) if name == "rules_dirs" else part for part in _split(raw))
+    convert: Callable[[str], Any] = type(default) if not isinstance(default, Path) else Path
+    try:
+        return convert(raw)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}{name.upper()} is {raw!r}; expected {type(default).__name__}") from error
