@@ -112,9 +112,7 @@ def build_checker(settings: Settings) -> Checker:
         thresholds = Thresholds(by_label, review_band=settings.review_band)
     if not detectors:
         raise BundleError("no detector is left; set detectors to lexical, model or both")
-    return Checker(
-        detectors, rulebook, thresholds=thresholds, model=model, max_text_chars=settings.max_text_chars
-    )
+    return Checker(detectors, rulebook, thresholds=thresholds, model=model, max_text_chars=settings.max_text_chars)
 
 
 def _encoder(settings: Settings) -> tuple[Detector, dict[str, float], tuple[str, str]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import orjson
 import typer
@@ -22,6 +22,13 @@ from nlp_compliance.errors import NlpComplianceError, RulebookError
 from nlp_compliance.ingest.reader import Failure, expand, read_bytes, read_path
 from nlp_compliance.records import LABELS, TAGS, Document
 from nlp_compliance.settings import Settings
+
+if TYPE_CHECKING:
+    # The commands import these when they run, so that `--help` answers at once.
+    from nlp_compliance.rulebook import Rulebook
+    from nlp_compliance.scan.local import Scanned, Summary
+
+    Results = Iterator[Scanned | Failure]
 
 app = typer.Typer(
     name="nlp-compliance",
@@ -160,7 +167,7 @@ def _form_of(out: Path | None) -> Format:
         raise typer.BadParameter(f"输出文件扩展名是 {suffix!r}，可用：{allowed}，或用 --format 指定") from error
 
 
-def _write(form: Format, out: Path | None, results: Iterator, rulebook: object, summary: object) -> None:
+def _write(form: Format, out: Path | None, results: Results, rulebook: Rulebook, summary: Summary) -> None:
     from nlp_compliance.report.html import write_html
     from nlp_compliance.report.terminal import print_results
 
@@ -174,7 +181,7 @@ def _write(form: Format, out: Path | None, results: Iterator, rulebook: object, 
             _write_rows(form, stream, results, summary)
 
 
-def _write_rows(form: Format, stream: TextIO, results: Iterator, summary: object) -> None:
+def _write_rows(form: Format, stream: TextIO, results: Results, summary: Summary) -> None:
     from nlp_compliance.scan.local import result_row
 
     rows = []
@@ -201,7 +208,7 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _progress(paths: Sequence[Path], *, enabled: bool) -> Iterator:
+def _progress(paths: Sequence[Path], *, enabled: bool) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("检查"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not enabled) as bar:
         files = expand(paths)
@@ -210,8 +217,11 @@ def _progress(paths: Sequence[Path], *, enabled: bool) -> Iterator:
         yield lambda count: bar.advance(task, count)
 
 
-def _summary_line(summary: object) -> str:
-    risks = "，".join(f"{name}{summary.risks[key]}" for key, name in (("high", "高风险"), ("medium", "中风险"), ("low", "低风险"), ("none", "无风险")))
+def _summary_line(summary: Summary) -> str:
+    risks = "，".join(
+        f"{name}{summary.risks[key]}"
+        for key, name in (("high", "高风险"), ("medium", "中风险"), ("low", "低风险"), ("none", "无风险"))
+    )
     return f"共{summary.documents}篇：{risks}；未能读取{summary.failed}，未完整读取{summary.partly_read}"
 
 
@@ -271,10 +281,12 @@ def rules_test(sentence: str, rules: Rules = None) -> None:
 @rules_app.command("lint")
 def rules_lint(folders: Annotated[list[Path], typer.Argument(help="规则文件夹")]) -> None:
     """检查自有规则文件夹：格式、标签、法条、正反例；有错时退出码为1。"""
+    from nlp_compliance.detect.lexical import LexicalDetector
     from nlp_compliance.rulebook import load_rulebook
 
     try:
         rulebook = load_rulebook(folders)
+        LexicalDetector(rulebook, advisory=True)
     except RulebookError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -294,6 +306,7 @@ def serve(
 
     settings = _settings(rules)
     settings = settings.replace(host=host or settings.host, port=port or settings.port)
+    settings.check_exposure()
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
 
 
@@ -307,9 +320,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="显示版本"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        app(args=arguments, standalone_mode=False)
-    except typer.Exit as stop:
-        return stop.exit_code
+        code = app(args=arguments, standalone_mode=False)
     except typer.Abort:
         return 130
     except BrokenPipeError:
@@ -322,7 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NlpComplianceError as error:
         typer.echo(f"错误：{error}", err=True)
         return 2
-    return 0
+    # Typer hands back the code of `typer.Exit` as the value of the call.
+    return code if isinstance(code, int) else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ NlpComplianceError          code, HTTP-neutral base of everything raised on purp
 │   ├── UnsupportedFormatError  no reader for this kind of file
 │   ├── UnreadableFileError a file of a known kind that cannot be read (broken, encrypted)
 │   └── LimitExceededError  a file or request is over a limit named in the settings
+├── UnauthorizedError       the caller has not shown the key the server asks for
 ├── MissingExtraError       an optional dependency is not installed
 ├── OverloadedError         the queue is full; come back after `retry_after_s`
 │   └── TooManyRequestsError  one caller has too many requests open
@@ -67,6 +68,10 @@ class UnreadableFileError(InputError):
 
 class LimitExceededError(InputError):
     code = "limit_exceeded"
+
+
+class UnauthorizedError(NlpComplianceError):
+    code = "unauthorized"
 
 
 class MissingExtraError(NlpComplianceError):

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 Category = Literal["false_publicity", "government_underwriting", "missing_disclosure"]
 Severity = Literal["high", "medium", "low", "info"]
 Risk = Literal["high", "medium", "low", "none"]
@@ -38,9 +41,7 @@ CATEGORY_LABELS: dict[Category, tuple[str, ...]] = {
         "missing_term",
     ),
 }
-CATEGORY_OF: dict[str, Category] = {
-    label: category for category, labels in CATEGORY_LABELS.items() for label in labels
-}
+CATEGORY_OF: dict[str, Category] = {label: category for category, labels in CATEGORY_LABELS.items() for label in labels}
 VIOLATION_LABELS = (
     *CATEGORY_LABELS["false_publicity"],
     *CATEGORY_LABELS["government_underwriting"],
@@ -144,8 +145,8 @@ class ParsedDocument:
 
     document: Document
     normal: str
-    starts: Sequence[int]
-    ends: Sequence[int]
+    starts: Sequence[int] | npt.NDArray[np.int32]
+    ends: Sequence[int] | npt.NDArray[np.int32]
     sentences: tuple[Span, ...]
 
     def original(self, start: int, end: int) -> Span:

@@ -51,3 +51,7 @@ def label_rows(rulebook: Rulebook) -> list[dict[str, Any]]:
 def rule_rows(rulebook: Rulebook) -> list[dict[str, Any]]:
     """Every rule with its examples."""
     return [plain(rule) for rule in rulebook.rules]
+
+
+if __name__ == "__main__":
+    print(report_schema_text(), end="")

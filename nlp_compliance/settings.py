@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,21 @@ class Settings:
     def replace(self, **changes: Any) -> Settings:
         """The same settings with some changed."""
         return dataclasses.replace(self, **changes)
+
+    def check_exposure(self) -> None:
+        """Raises SettingsError when the server would listen beyond this machine without asking for a key."""
+        if not self.api_key and not _is_loopback(self.host):
+            raise SettingsError(
+                f"host is {self.host}, which others can reach, and no api_key is set; "
+                f"set {PREFIX}API_KEY, or listen on 127.0.0.1"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_range(name: str, value: Any, low: float | None, high: float | None) -> None:

@@ -38,9 +38,7 @@ def apply_edits(example: Example, edits: Sequence[Edit]) -> Example:
     pieces.append(example.text[last:])
     starts = [_moved(s.start, edits, end=False) for s in example.spans]
     ends = [_moved(s.end, edits, end=True) for s in example.spans]
-    spans = [
-        LabelledSpan(a, b, s.label) for a, b, s in zip(starts, ends, example.spans, strict=True) if a < b
-    ]
+    spans = [LabelledSpan(a, b, s.label) for a, b, s in zip(starts, ends, example.spans, strict=True) if a < b]
     missing = missing_labels(example.promotional, {s.label for s in spans})
     return replace(example, text="".join(pieces), spans=tuple(spans), missing=missing)
 
@@ -73,8 +71,23 @@ _INITIALS = {
     "政府": "zf", "医保": "yb", "国家": "gj", "保险": "bx", "承保": "cb", "报销": "bx", "理赔": "lp", "社保": "sb",
     "财政": "cz", "免费": "mf", "返现": "fx", "保证": "bz", "兜底": "dd", "第一": "dy", "补贴": "bt", "微信": "vx",
 }  # fmt: skip
-_FURNITURE_HEAD = ("首页 > 资讯 > 正文\n", "阅读 2.3万\n", "点击上方蓝字关注我们\n", "原创 编辑部\n", "来源：网络整理\n", "【打印】【关闭】字号：大 中 小\n")
-_FURNITURE_TAIL = ("\n责任编辑：小柯", "\n点赞 在看 分享", "\n阅读原文", "\n（资料图片仅供参考）", "\n发布于 昨天 18:20", "\n上一篇 下一篇", "\n投诉 写留言")
+_FURNITURE_HEAD = (
+    "首页 > 资讯 > 正文\n",
+    "阅读 2.3万\n",
+    "点击上方蓝字关注我们\n",
+    "原创 编辑部\n",
+    "来源：网络整理\n",
+    "【打印】【关闭】字号：大 中 小\n",
+)
+_FURNITURE_TAIL = (
+    "\n责任编辑：小柯",
+    "\n点赞 在看 分享",
+    "\n阅读原文",
+    "\n（资料图片仅供参考）",
+    "\n发布于 昨天 18:20",
+    "\n上一篇 下一篇",
+    "\n投诉 写留言",
+)
 
 
 @lru_cache(maxsize=1)
@@ -254,7 +267,9 @@ def _violating_sentence(donor: Example, rng: random.Random) -> tuple[str, list[L
         spans = [s for s in donor.spans if s.start < end and s.end > start]
         whole = all(start <= s.start and s.end <= end for s in spans)
         if whole and end - start < 120 and any(s.label in VIOLATION_LABELS for s in spans):
-            options.append((donor.text[start:end], [LabelledSpan(s.start - start, s.end - start, s.label) for s in spans]))
+            options.append(
+                (donor.text[start:end], [LabelledSpan(s.start - start, s.end - start, s.label) for s in spans])
+            )
     return rng.choice(options) if options else None
 
 

@@ -117,9 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--negatives", type=Path, help="JSONL of label-free passages")
     args = parser.parse_args(argv)
     bank = load_sentences()
-    tensors = train(
-        load_split("train"), [s for s in bank if bank_split(s) == "train"], read_negatives(args.negatives)
-    )
+    tensors = train(load_split("train"), [s for s in bank if bank_split(s) == "train"], read_negatives(args.negatives))
     held = rows_of(load_split("validation"), [s for s in bank if bank_split(s) == "validation"])
     chosen = thresholds(tensors, held)
     write_bundle(tensors, chosen, args.out)

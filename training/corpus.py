@@ -61,6 +61,7 @@ class Example:
     group: str
     source: str
     note: str = ""
+    disguise: str = ""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -73,6 +74,7 @@ class Example:
             "group": self.group,
             "source": self.source,
             "note": self.note,
+            "disguise": self.disguise,
         }
 
 
@@ -105,7 +107,9 @@ def parse_marked(marked: str, *, where: str) -> tuple[str, tuple[LabelledSpan, .
                 raise CorpusError(f"{where}: unknown label {mark.group(1)!r}; known: {', '.join(SPAN_LABELS)}")
             open_spans.append((mark.group(1), length))
         elif not open_spans:
-            raise CorpusError(f"{where}: ']]' without '[[label|' near …{marked[max(0, mark.start() - 20) : mark.end()]}")
+            raise CorpusError(
+                f"{where}: ']]' without '[[label|' near …{marked[max(0, mark.start() - 20) : mark.end()]}"
+            )
         else:
             label, start = open_spans.pop()
             if start == length:
@@ -182,6 +186,7 @@ def _example(header: dict[str, str], marked: str, where: str) -> Example:
         group=header["group"],
         source=header["set"],
         note=header.get("note", ""),
+        disguise=header.get("disguise", ""),
     )
 
 

@@ -82,9 +82,7 @@ def example_windows(
 ) -> list[list[Window]]:
     """The windows of every document, one list a document."""
     return [
-        document_windows(
-            e.text, e.spans, float(e.promotional), table, owner=i, max_tokens=max_tokens, overlap=overlap
-        )
+        document_windows(e.text, e.spans, float(e.promotional), table, owner=i, max_tokens=max_tokens, overlap=overlap)
         for i, e in enumerate(examples)
     ]
 

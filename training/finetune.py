@@ -214,7 +214,9 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
             losses.append(float(value.detach()))
         minutes = (time.monotonic() - started) / 60
         print(
-            json.dumps({"epoch": number + 1, "loss": round(float(np.mean(losses or [0])), 4), "minutes": round(minutes, 1)}),
+            json.dumps(
+                {"epoch": number + 1, "loss": round(float(np.mean(losses or [0])), 4), "minutes": round(minutes, 1)}
+            ),
             flush=True,
         )
         save(average, model, args)

@@ -53,7 +53,12 @@ def macro_f1(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> floa
 
 
 def bootstrap_interval(
-    found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], groups: Sequence[str], *, rounds: int = 300, seed: int = 5
+    found: npt.NDArray[np.bool_],
+    truth: npt.NDArray[np.bool_],
+    groups: Sequence[str],
+    *,
+    rounds: int = 300,
+    seed: int = 5,
 ) -> tuple[float, float]:
     """95% interval of macro F1, resampling groups, since the variants of one text are not independent."""
     rng = np.random.default_rng(seed)

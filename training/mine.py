@@ -65,7 +65,9 @@ def temptation(report: Report) -> float:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.mine", description=__doc__.split("\n")[0])
     parser.add_argument("--text", nargs="+", required=True, metavar="FILE[:SHARE]")
-    parser.add_argument("--out", type=Path, required=True, help="JSONL for training; <out>.held-out is written beside it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSONL for training; <out>.held-out is written beside it"
+    )
     parser.add_argument("--candidates", type=int, default=20000)
     parser.add_argument("--keep", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=3)

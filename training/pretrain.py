@@ -62,8 +62,7 @@ def read_texts(path: Path) -> Iterator[str]:
     suffixes = [s for s in path.suffixes if s != ".xz"]
     if not suffixes or suffixes[-1] not in (".txt", ".jsonl"):
         raise ValueError(f"{path}: no reader for this extension; allowed: .txt, .jsonl, each also with .xz")
-    stream = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")
-    with stream:
+    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as stream:
         for line in stream:
             yield json.loads(line)["text"] if suffixes[-1] == ".jsonl" else line.rstrip("\n")
 
@@ -117,7 +116,9 @@ def make_cache(args: argparse.Namespace, folder: Path) -> None:
     print(f"cache: {sum(len(p) for p in parts):,} tokens, {len(ids)} entries", flush=True)
 
 
-def mask_words(block: np.ndarray, share: float, vocabulary: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def mask_words(
+    block: np.ndarray, share: float, vocabulary: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Mask whole words of a block of shape (batch, length) of flagged ids.
 
     Returns input ids and labels (-100 where not asked), both int64 of the same shape. Of the chosen words 80% become
@@ -140,7 +141,9 @@ def mask_words(block: np.ndarray, share: float, vocabulary: int, rng: np.random.
     return inputs, labels
 
 
-def batches(tokens: np.ndarray, preset: Preset, share: float, vocabulary: int, seed: int, first: int) -> Iterator[tuple]:
+def batches(
+    tokens: np.ndarray, preset: Preset, share: float, vocabulary: int, seed: int, first: int
+) -> Iterator[tuple]:
     """Endless training batches; `first` skips the batches a resumed run has already seen."""
     body = preset.length - 2
     usable = len(tokens) // body

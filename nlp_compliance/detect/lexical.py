@@ -120,9 +120,7 @@ def _compiled(rule: Rule, pattern: str) -> re.Pattern[str]:
 def _covered(pattern: re.Pattern[str], text: str, match: _Match) -> bool:
     """Whether an exception overlaps the match."""
     low, high = max(0, match.start - NEAR_CHARS), match.end + NEAR_CHARS
-    return any(
-        m.start() + low < match.end and m.end() + low > match.start for m in pattern.finditer(text[low:high])
-    )
+    return any(m.start() + low < match.end and m.end() + low > match.start for m in pattern.finditer(text[low:high]))
 
 
 def guarded(text: str, start: int, end: int) -> bool:

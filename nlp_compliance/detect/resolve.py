@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 from nlp_compliance.detect.disclosure import LOWERED, duties
 from nlp_compliance.records import (
@@ -28,7 +29,6 @@ from nlp_compliance.records import (
     ParsedDocument,
     Promotional,
     Risk,
-    Severity,
     Span,
 )
 from nlp_compliance.rulebook import Rulebook
@@ -38,7 +38,7 @@ _REPORT_CUE = re.compile(
     "风险提示|谨防|警惕|辟谣|不实信息|行政处罚|处罚决定|消费者权益保护提示|本院认为|记者(?:调查|了解|从|昨日)|特此公告|话术|第[一二三四五六七八九十百]+条"
 )
 _ENROL_CUE = re.compile("投保|参保|扫码|链接|私信|咨询|保费|元/年|元一年|承保")
-_RISK_ORDER: tuple[Severity, ...] = ("high", "medium", "low")
+_RISK_ORDER: tuple[Literal["high", "medium", "low"], ...] = ("high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,11 @@ def _finding(
 def _score(group: Sequence[Hit], label: str, scores: Mapping[str, float]) -> float:
     """A rule says its own precision; a trained hit counts by the document's calibrated probability."""
     ruled = [h.score for h in group if h.rule is not None]
-    trained = [min(h.score, scores.get(label, h.score)) if len(group) > 1 else scores.get(label, h.score) for h in group if h.rule is None]
+    trained = [
+        min(h.score, scores.get(label, h.score)) if len(group) > 1 else scores.get(label, h.score)
+        for h in group
+        if h.rule is None
+    ]
     return max([*ruled, *trained])
 
 

@@ -61,7 +61,9 @@ def open_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder}: no readable manifest.json ({error}); a bundle is made by training/export.py") from error
+        raise BundleError(
+            f"{folder}: no readable manifest.json ({error}); a bundle is made by training/export.py"
+        ) from error
     if manifest.get("format") != FORMAT:
         raise BundleError(f"{folder}: bundle format is {manifest.get('format')!r}; this version reads format {FORMAT}")
     _check_files(folder, manifest["files"])
@@ -89,15 +91,21 @@ def _check_files(folder: Path, files: Mapping[str, str]) -> None:
         if not path.is_file():
             raise BundleError(f"{folder}: {name} is listed in the manifest and missing; copy the whole folder")
         if (found := file_digest(path)) != expected:
-            raise BundleError(f"{folder}: {name} has hash {found[:12]}, the manifest says {expected[:12]}; the copy is damaged")
+            raise BundleError(
+                f"{folder}: {name} has hash {found[:12]}, the manifest says {expected[:12]}; the copy is damaged"
+            )
 
 
 def _check_labels(bundle: Bundle) -> None:
     if bundle.token_labels != SPAN_LABELS or bundle.document_labels != DOCUMENT_LABELS:
-        raise BundleError(f"{bundle.folder}: the labels are not those of this version; retrain or use a fitting version")
+        raise BundleError(
+            f"{bundle.folder}: the labels are not those of this version; retrain or use a fitting version"
+        )
     for label in bundle.document_labels:
         for table in (bundle.thresholds, bundle.slopes, bundle.offsets):
             if label not in table:
                 raise BundleError(f"{bundle.folder}: the manifest has no threshold or calibration for {label}")
         if not 0.0 < bundle.thresholds[label] < 1.0:
-            raise BundleError(f"{bundle.folder}: threshold of {label} is {bundle.thresholds[label]}; allowed: between 0 and 1")
+            raise BundleError(
+                f"{bundle.folder}: threshold of {label} is {bundle.thresholds[label]}; allowed: between 0 and 1"
+            )

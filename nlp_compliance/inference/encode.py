@@ -69,7 +69,9 @@ def _last_at_most(values: Sequence[int], limit: int, *, above: int) -> int | Non
     return values[i] if i >= 0 and values[i] > above else None
 
 
-def framed(rows: Sequence[npt.NDArray[np.int64]], table: CharacterTable) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def framed(
+    rows: Sequence[npt.NDArray[np.int64]], table: CharacterTable
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Input ids and attention mask, both of shape (n_rows, longest + 2), padded at the end."""
     longest = max(len(r) for r in rows) + 2
     ids = np.full((len(rows), longest), table.pad, dtype=np.int64)

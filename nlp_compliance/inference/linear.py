@@ -66,7 +66,7 @@ def _scale(active: int) -> float:
 
 
 def _sigmoid(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    return (1.0 / (1.0 + np.exp(-np.clip(x, -30, 30)))).astype(np.float32)
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)
 
 
 def _best_run(values: npt.NDArray[np.float64]) -> tuple[int, int]:
@@ -86,10 +86,14 @@ def load_linear(folder: Path) -> LinearModel:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         data = (folder / "weights.safetensors").read_bytes()
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder}: cannot be opened as a linear bundle ({error}); train one with `make baseline`") from error
+        raise BundleError(
+            f"{folder}: cannot be opened as a linear bundle ({error}); train one with `make baseline`"
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != manifest["sha256"]:
-        raise BundleError(f"{folder}: weights.safetensors has hash {digest[:12]}, the manifest says {manifest['sha256'][:12]}")
+        raise BundleError(
+            f"{folder}: weights.safetensors has hash {digest[:12]}, the manifest says {manifest['sha256'][:12]}"
+        )
     tensors = load_file(folder / "weights.safetensors")
     return LinearModel(
         labels=tuple(manifest["labels"]),

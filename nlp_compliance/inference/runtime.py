@@ -67,9 +67,7 @@ class Encoder:
 
     def _windows(self, index: int, parsed: ParsedDocument) -> list[_Window]:
         ids = self.table.encode(parsed.normal)
-        spans = windows(
-            len(ids), parsed.sentences, max_chars=self.bundle.max_tokens - 2, overlap=self.bundle.overlap
-        )
+        spans = windows(len(ids), parsed.sentences, max_chars=self.bundle.max_tokens - 2, overlap=self.bundle.overlap)
         return [_Window(index, s, ids[s.start : s.end]) for s in spans]
 
     def _batches(self, pending: list[_Window]) -> list[list[_Window]]:

@@ -20,14 +20,18 @@ def decode(data: bytes) -> str:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise TextEncodingError("the bytes are neither UTF-8, UTF-16 with a byte order mark, nor GB18030; save the text as UTF-8")
+    raise TextEncodingError(
+        "the bytes are neither UTF-8, UTF-16 with a byte order mark, nor GB18030; save the text as UTF-8"
+    )
 
 
 def _decoded(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise TextEncodingError(f"the byte order mark says {encoding}, but {error.reason} at byte {error.start}") from error
+        raise TextEncodingError(
+            f"the byte order mark says {encoding}, but {error.reason} at byte {error.start}"
+        ) from error
 
 
 def paragraph_blocks(text: str) -> tuple[Block, ...]:

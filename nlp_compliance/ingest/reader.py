@@ -66,4 +66,6 @@ def read_bytes(data: bytes, *, name: str) -> Document:
     if suffix in TEXT_SUFFIXES:
         text = decode(data)
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
-    raise UnsupportedFormatError(f"{name}: no reader for {suffix or 'a file without extension'}; readable: {', '.join(SUFFIXES)}")
+    raise UnsupportedFormatError(
+        f"{name}: no reader for {suffix or 'a file without extension'}; readable: {', '.join(SUFFIXES)}"
+    )

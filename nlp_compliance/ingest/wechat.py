@@ -17,8 +17,30 @@ from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.plain import decode
 from nlp_compliance.records import Block, Coverage, Document, Source
 
-_BREAKS = frozenset("p div section li tr h1 h2 h3 h4 h5 h6 br blockquote table ul ol article header footer".split())
-_SKIP = frozenset("script style noscript template head".split())
+_BREAKS = frozenset(
+    [
+        "p",
+        "div",
+        "section",
+        "li",
+        "tr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "br",
+        "blockquote",
+        "table",
+        "ul",
+        "ol",
+        "article",
+        "header",
+        "footer",
+    ]
+)
+_SKIP = frozenset(["script", "style", "noscript", "template", "head"])
 _HIDDEN = re.compile(r"display:none|visibility:hidden|opacity:0(?:;|$)|font-size:[01](?:\.\d+)?px", re.I)
 _DATE = re.compile(r"(20\d\d)\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})")
 _CREATED = re.compile(rb"""(?:create_time|createTime|ct)\s*[=:]\s*["'](\d{10}|20\d\d-\d\d-\d\d)""")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
@@ -21,22 +22,33 @@ SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示", "n
 _CONTEXT_CHARS = 24
 
 
-def law_text(basis: Basis) -> str:
+def law_name(basis: Basis) -> str:
     """A law as officers cite it; without an article number where none is verified."""
-    article = f"第{basis.article}条" if basis.article and basis.article[0].isdigit() else (basis.article or "")
-    return f"《{basis.law}》{article}：{basis.summary}"
+    title = basis.law.replace("《", "〈").replace("》", "〉")
+    return f"《{title}》" + (f"第{basis.article}条" if basis.article else "")
+
+
+def law_text(basis: Basis) -> str:
+    """The citation with what the provision says."""
+    return f"{law_name(basis)}：{basis.summary}"
 
 
 def excerpt(text: str, finding: Finding) -> Text:
     """The evidence underlined in a little of its surroundings, on one line."""
     if finding.start is None or finding.end is None:
-        return Text("（全文）")
+        return Text(
+            "全文未见；触发披露义务：" + "、".join(f"“{' '.join(e.text.split())}”" for e in finding.evidence[:3])
+        )
     before = text[max(0, finding.start - _CONTEXT_CHARS) : finding.start]
     after = text[finding.end : finding.end + _CONTEXT_CHARS]
-    out = Text(("…" if finding.start > _CONTEXT_CHARS else "") + " ".join(before.split()))
-    out.append(" ".join(text[finding.start : finding.end].split()), style=f"underline {STYLES[finding.severity]}")
-    out.append(" ".join(after.split()) + ("…" if finding.end + _CONTEXT_CHARS < len(text) else ""))
+    out = Text(("…" if finding.start > _CONTEXT_CHARS else "") + _one_line(before))
+    out.append(_one_line(text[finding.start : finding.end]), style=f"underline {STYLES[finding.severity]}")
+    out.append(_one_line(after) + ("…" if finding.end + _CONTEXT_CHARS < len(text) else ""))
     return out
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
 
 
 def _finding(number: int, finding: Finding, text: str, rulebook: Rulebook) -> RenderableType:
@@ -44,10 +56,14 @@ def _finding(number: int, finding: Finding, text: str, rulebook: Rulebook) -> Re
     head.append(f"  严重程度 {SEVERITIES[finding.severity]}  可信度 {finding.score:.0%}", style="dim")
     if finding.review:
         head.append("  建议人工复核", style="magenta")
-    lines: list[RenderableType] = [head, Padding(excerpt(text, finding), (0, 0, 0, 3))]
-    lines += [Text(f"   依据  {law_text(b)}", style="dim") for b in finding.basis]
-    lines += [Text(f"   原因  {finding.reason}"), Text(f"   建议  {finding.suggestion}", style="green")]
-    return Group(*lines)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=4, style="dim")
+    grid.add_column(overflow="fold")
+    grid.add_row("证据", excerpt(text, finding))
+    grid.add_row("依据", Text("；".join(law_name(b) for b in finding.basis)))
+    grid.add_row("原因", finding.reason)
+    grid.add_row("建议", Text(finding.suggestion, style="green"))
+    return Group(head, Padding(grid, (0, 0, 0, 3)))
 
 
 def document_view(document: Document, report: Report, rulebook: Rulebook) -> RenderableType:

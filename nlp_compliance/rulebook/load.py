@@ -81,7 +81,8 @@ def _entry(path: Path, section: str, node: yaml.Node) -> _Entry:
     if not isinstance(node, yaml.MappingNode):
         raise RulebookError(f"{where}: an item of {section} is a table of keys; found {node.value!r}")
     constructor = yaml.SafeLoader("")
-    return _Entry(section, constructor.construct_mapping(node, deep=True), where)
+    data = {str(k): v for k, v in constructor.construct_mapping(node, deep=True).items()}
+    return _Entry(section, data, where)
 
 
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
@@ -102,12 +103,14 @@ def _made(entry: _Entry, adapters: dict[str, TypeAdapter[Any]]) -> Any:
 
 
 def _assembled(entries: Sequence[_Entry], version: str) -> Rulebook:
-    adapters = {name: _adapter(kind) for name, kind in _SECTIONS.items()}
+    adapters: dict[str, TypeAdapter[Any]] = {name: _adapter(kind) for name, kind in _SECTIONS.items()}
     tables: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
     for entry in entries:
         if entry.section == "rules" and entry.data.get("enabled") is False:
-            if tables["rules"].pop(entry.data.get("id"), None) is None:
-                raise RulebookError(f"{entry.where}: switches off {entry.data.get('id')!r}, which no earlier file defines")
+            if tables["rules"].pop(str(entry.data.get("id")), None) is None:
+                raise RulebookError(
+                    f"{entry.where}: switches off {entry.data.get('id')!r}, which no earlier file defines"
+                )
             continue
         made = _made(entry, adapters)
         tables[entry.section][made.id] = made
@@ -116,7 +119,7 @@ def _assembled(entries: Sequence[_Entry], version: str) -> Rulebook:
 
 def _check_whole(rulebook: Rulebook, entries: Sequence[_Entry]) -> None:
     where = {(e.section, e.data.get("id")): e.where for e in entries}
-    if lacking := set((*LABELS, *TAGS)) - rulebook.labels.keys():
+    if lacking := {*LABELS, *TAGS} - rulebook.labels.keys():
         raise RulebookError(f"the rulebook has no entry for {', '.join(sorted(lacking))}")
     for label in rulebook.labels.values():
         _check_label(rulebook, label, where["labels", label.id])

@@ -21,11 +21,17 @@ import opencc
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _PICTOGRAPH = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _KEPT_WIDE = frozenset("，。！？：；（）【】「」『』《》、～·“”‘’…—")
-_FORMAT = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]")
+_FORMAT = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
 _WIDE = str.maketrans(",!?:;()", "，！？：；（）")
 _ENTITY = re.compile(r"&(?:#x[0-9a-fA-F]{1,6}|#\d{1,7}|nbsp|amp|lt|gt|quot|ldquo|rdquo|mdash|hellip);")
 
-_ASCII_MARK = re.compile(rf"(?<=[{_HAN}“”」』》）%％\d])[,!?:;()](?=[{_HAN}“「『《（\s\d]|$)|(?<![a-z0-9])[,!?:;()](?=[{_HAN}“「『《])|[()](?=[{_HAN}])")
+_ASCII_MARK = re.compile(
+    rf"(?<=[{_HAN}“”」』》）%％\d])[,!?:;](?=[{_HAN}“「『《（\s\d]|$)"
+    rf"|(?<![a-z0-9])[,!?:;](?=[{_HAN}“「『《])"
+    rf"|(?<=[{_HAN}])[()]|[()](?=[{_HAN}])"
+)
 _SEPARATED = re.compile(rf"[{_HAN}]([ \t·.\-_/|*~^+=#'、,，]{{1,2}}|[{_PICTOGRAPH}]+)[{_HAN}](?:\1[{_HAN}])+")
 _WEDGED = re.compile(rf"(?<=[{_HAN}])[_*^{_PICTOGRAPH}]{{1,3}}(?=[{_HAN}])")
 _SYLLABLE = r"(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?[aeiouüvāáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ]{1,3}(?:ng|n|r)?[1-4]?"

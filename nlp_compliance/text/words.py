@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 
 import jieba
 
@@ -16,8 +16,9 @@ _LOCK = threading.Lock()
 def _tokenizer() -> jieba.Tokenizer:
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
-    with as_file(files("nlp_compliance") / "resources" / "lexicon.txt") as path:
-        tokenizer.load_userdict(str(path))
+    # An open file, because jieba leaves a path that it opened itself to the garbage collector.
+    with (files("nlp_compliance") / "resources" / "lexicon.txt").open("rb") as lexicon:
+        tokenizer.load_userdict(lexicon)
     return tokenizer
 
 

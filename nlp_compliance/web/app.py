@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,13 @@ from starlette.exceptions import HTTPException
 
 from nlp_compliance import __version__
 from nlp_compliance.checker import Checker, build_checker
-from nlp_compliance.errors import InputError, LimitExceededError, NlpComplianceError, TextEncodingError
+from nlp_compliance.errors import (
+    InputError,
+    LimitExceededError,
+    NlpComplianceError,
+    TextEncodingError,
+    UnauthorizedError,
+)
 from nlp_compliance.records import Document, Source
 from nlp_compliance.schema import label_rows, report_to_dict, rule_rows
 from nlp_compliance.settings import Settings
@@ -65,6 +72,14 @@ async def _request_id(request: Request, call_next: Callable[[Request], Awaitable
 async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return errors.response(request, error.status_code, f"http_{error.status_code}", str(error.detail))
+
+
+def _authorise(request: Request) -> None:
+    """Compare the bearer key in constant time; without a configured key everybody on this machine may call."""
+    key: str = request.app.state.settings.api_key
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if key and not hmac.compare_digest(given.encode(), key.encode()):
+        raise UnauthorizedError("this server asks for a key; send the header `Authorization: Bearer <key>`")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -128,6 +143,7 @@ def _add_probes(app: FastAPI) -> None:
 def _add_scoring(app: FastAPI) -> None:
     @app.post("/v1/score", summary="Score one text", openapi_extra=_body_schema(ScoreRequest))
     async def score(request: Request) -> Response:
+        _authorise(request)
         state = request.app.state
         item = parse_body(await read_body(request, state.settings.max_upload_bytes), ScoreRequest)
         report = await state.queue.run(_client(request), lambda: state.checker.check(_document(item)))
@@ -135,6 +151,7 @@ def _add_scoring(app: FastAPI) -> None:
 
     @app.post("/v1/score/batch", summary="Score several texts", openapi_extra=_body_schema(BatchRequest))
     async def score_batch(request: Request) -> Response:
+        _authorise(request)
         state = request.app.state
         batch = parse_body(await read_body(request, state.settings.max_upload_bytes), BatchRequest)
         if len(batch.items) > state.settings.max_batch_texts:

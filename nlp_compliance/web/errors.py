@@ -13,6 +13,7 @@ log = logging.getLogger("nlp_compliance.web")
 
 # The most specific class wins; anything not listed is a fault of ours, not of the caller.
 STATUS: dict[type[errors.NlpComplianceError], int] = {
+    errors.UnauthorizedError: 401,
     errors.LimitExceededError: 413,
     errors.TextTooLongError: 413,
     errors.UnsupportedFormatError: 415,
@@ -32,7 +33,9 @@ def body(code: str, message: str, request_id: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message, "request_id": request_id}}
 
 
-def response(request: Request, status: int, code: str, message: str, *, retry_after_s: int | None = None) -> JSONResponse:
+def response(
+    request: Request, status: int, code: str, message: str, *, retry_after_s: int | None = None
+) -> JSONResponse:
     """An error answer with the request's id; `retry_after_s` becomes the `Retry-After` header."""
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     return JSONResponse(body(code, message, request.state.request_id), status_code=status, headers=headers)

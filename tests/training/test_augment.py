@@ -11,7 +11,9 @@ from training.corpus import Example, LabelledSpan, load_split
 
 def make(text: str, *spans: tuple[str, str], promotional: bool = True) -> Example:
     located = tuple(LabelledSpan(text.index(run), text.index(run) + len(run), label) for run, label in spans)
-    return Example("a", text, "sms", promotional, located, missing_labels(promotional, {s.label for s in located}), "g", "train")
+    return Example(
+        "a", text, "sms", promotional, located, missing_labels(promotional, {s.label for s in located}), "g", "train"
+    )
 
 
 AD = make(
@@ -73,7 +75,9 @@ def test_separators_stand_inside_the_span():
 
 
 def test_taking_a_disclosure_out_makes_it_missing():
-    only_exclusions = make("住院可报。牙科、整形不赔。", ("住院可报", "benefit_claim"), ("牙科、整形不赔", "disclosed_exclusions"))
+    only_exclusions = make(
+        "住院可报。牙科、整形不赔。", ("住院可报", "benefit_claim"), ("牙科、整形不赔", "disclosed_exclusions")
+    )
     changed = without_disclosure(only_exclusions, random.Random(0))
     assert "missing_exclusions" not in only_exclusions.missing
     assert "missing_exclusions" in changed.missing and "整形" not in changed.text

@@ -1,0 +1,110 @@
+"""What hits mean together."""
+
+from datetime import date
+
+import pytest
+
+from nlp_compliance.detect.resolve import Thresholds, resolve
+from nlp_compliance.records import MISSING_LABELS, Document, Hit, Span
+from nlp_compliance.text.parse import parse
+
+TEXT = "政府兜底，住院能报，详见保险条款"
+DAY = date(2026, 11, 1)
+
+
+def hit(label, run, score=0.9, detector="encoder", rule=None, verdict="violation"):
+    start = TEXT.index(run)
+    return Hit(label, Span(start, start + len(run)), score, detector, rule, verdict)
+
+
+def document(label, score):
+    return Hit(label, None, score, "encoder")
+
+
+@pytest.fixture
+def settle(rulebook):
+    def run(*hits):
+        return resolve(parse(Document("", TEXT)), hits, rulebook, Thresholds(), DAY)
+
+    return run
+
+
+SELLS = document("promotional", 0.95)
+
+
+def test_a_text_that_does_not_sell_has_no_findings(settle):
+    resolved = settle(
+        document("promotional", 0.1), hit("state_underwriting", "政府兜底"), hit("benefit_claim", "住院能报")
+    )
+    assert resolved.findings == () and resolved.risk == "none"
+    assert {d.state for d in resolved.duties} == {"not_required"}
+
+
+def test_overlapping_hits_of_one_label_are_one_finding(settle):
+    resolved = settle(
+        SELLS,
+        hit("state_underwriting", "政府兜底", 0.8),
+        hit("state_underwriting", "府兜底", 0.95, "lexical", "state.underwrites"),
+    )
+    (finding,) = [f for f in resolved.findings if f.label == "state_underwriting"]
+    assert finding.detectors == ("encoder", "lexical") and finding.rules == ("state.underwrites",)
+    assert finding.score == 0.95
+
+
+def test_two_labels_may_cover_the_same_characters(settle):
+    resolved = settle(SELLS, hit("state_underwriting", "政府兜底"), hit("coverage_exaggeration", "政府兜底"))
+    assert [f.label for f in resolved.findings] == ["coverage_exaggeration", "state_underwriting"]
+
+
+@pytest.mark.parametrize(
+    ("score", "found", "review"), [(0.9, True, False), (0.5, True, False), (0.4, True, True), (0.3, False, None)]
+)
+def test_the_review_band(settle, score, found, review):
+    resolved = settle(SELLS, document("absolute_claim", score), hit("absolute_claim", "兜底", score))
+    findings = [f for f in resolved.findings if f.label == "absolute_claim"]
+    assert bool(findings) is found
+    assert not findings or findings[0].review is review
+
+
+def test_a_finding_for_a_person_weighs_one_step_less(settle):
+    unsure = settle(SELLS, document("state_underwriting", 0.4), hit("state_underwriting", "政府兜底", 0.4))
+    certain = settle(SELLS, document("state_underwriting", 0.9), hit("state_underwriting", "政府兜底", 0.9))
+    assert (unsure.risk, certain.risk) == ("medium", "high")
+
+
+def test_evidence_needed_is_information_not_risk(settle):
+    resolved = settle(
+        SELLS, hit("government_endorsement", "政府", 0.9, "lexical", "evidence.guidance", "evidence_needed")
+    )
+    (finding,) = resolved.findings
+    assert finding.severity == "info" and finding.verdict == "evidence_needed" and resolved.risk == "none"
+
+
+def test_a_benefit_claim_raises_every_duty_and_is_the_evidence(settle):
+    resolved = settle(SELLS, hit("benefit_claim", "住院能报"))
+    assert [f.label for f in resolved.findings] == list(MISSING_LABELS)
+    assert all(f.start is None and [e.text for e in f.evidence] == ["住院能报"] for f in resolved.findings)
+    assert resolved.risk == "high"
+
+
+def test_a_pointer_lowers_but_does_not_discharge(settle):
+    resolved = settle(SELLS, hit("benefit_claim", "住院能报"), hit("pointer", "详见保险条款"))
+    severities = {f.label: f.severity for f in resolved.findings}
+    assert severities["missing_exclusions"] == "medium" and severities["missing_insurer"] == "low"
+    assert all(f.pointer_only for f in resolved.findings)
+
+
+def test_pre_existing_treatment_also_discharges_exclusions(settle):
+    resolved = settle(SELLS, hit("benefit_claim", "住院能报"), hit("disclosed_pre_existing", "保险条款"))
+    labels = {f.label for f in resolved.findings}
+    assert not labels & {"missing_exclusions", "missing_pre_existing"} and "missing_deductible" in labels
+
+
+def test_without_a_model_the_stance_follows_claims_and_cues(rulebook):
+    def stance(text, label, run):
+        span = Span(text.index(run), text.index(run) + len(run))
+        hits = [Hit(label, span, 0.9, "lexical", "r")]
+        return resolve(parse(Document("", text)), hits, rulebook, Thresholds(), DAY).promotional.value
+
+    assert stance("政府兜底，快来投保", "state_underwriting", "政府兜底")
+    assert not stance("风险提示：有人说政府兜底", "state_underwriting", "政府兜底")

@@ -1,0 +1,115 @@
+"""The command line as a user calls it, in its own process where exit codes matter."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nlp_compliance.cli import main
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "data" / "samples"
+AD = "沁河保政府兜底，住院自费最高报100万，扫码投保"
+
+
+def run(*arguments, stdin: bytes = b"", cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    # Rules alone: what is tested is the edge, not the judgement.
+    environment = {**os.environ, "NLP_COMPLIANCE_DETECTORS": "lexical", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "nlp_compliance.cli", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment, check=False)
+
+
+def test_check_prints_evidence_law_and_advice():
+    done = run("check", AD)
+    out = done.stdout.decode()
+    assert done.returncode == 0, done.stderr.decode()
+    for part in ("政府兜底", "依据", "广告法", "建议"):
+        assert part in out
+
+
+@pytest.mark.parametrize(("level", "code"), [("high", 1), ("low", 1)])
+def test_fail_on(level, code):
+    assert run("check", AD, "--fail-on", level).returncode == code
+    assert run("check", "今天天气不错", "--fail-on", level).returncode == 0
+
+
+def test_standard_input_and_json():
+    done = run("check", "-", "--format", "json", stdin=AD.encode())
+    assert json.loads(done.stdout)["risk"] == "high"
+
+
+def test_scan_carries_ids_and_fields_and_reports_bad_lines(tmp_path):
+    source = tmp_path / "in.jsonl"
+    lines = [json.dumps({"id": "a", "text": AD, "channel": "sms"}), "{broken", '{"id": "c"}', '{"text": "你好"}']
+    source.write_text("\n".join(lines), "utf-8")
+    out = tmp_path / "out.jsonl"
+    done = run("scan", source, "-o", out)
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert done.returncode == 0
+    assert [r["id"] for r in rows] == ["a", f"{source}#2", f"{source}#3", f"{source}#4"]
+    assert rows[0]["extra"] == {"channel": "sms"} and rows[1]["error"]["code"] == "record_invalid"
+    assert "line 2" in rows[1]["error"]["message"]
+    assert f"{source}#2" in done.stderr.decode()
+
+
+def test_scan_writes_html_that_escapes(tmp_path):
+    (tmp_path / "x.txt").write_text(AD + "<script>alert(1)</script>", "utf-8")
+    run("scan", tmp_path / "x.txt", "-o", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "<script>alert" not in page and "&lt;script&gt;" in page and "<mark" in page
+
+
+def test_the_samples_are_read_whole(tmp_path):
+    done = run("scan", SAMPLES, "-o", tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert done.returncode == 0 and len(rows) == 10 and not [r for r in rows if "error" in r]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["scan", "nowhere"], "nowhere"),
+        (["scan", "Makefile", "-o", "x.docm"], "docm"),
+        (["rules", "show", "no.such"], "no.such"),
+        (["check"], "source"),
+        (["check", "x", "--rules", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_why(arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr.decode().lower()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["check", "--help"],
+        ["scan", "--help"],
+        ["rules", "--help"],
+        ["serve", "--help"],
+        ["--version"],
+        ["labels"],
+        ["rules", "list"],
+    ],
+)
+def test_help_and_lists(arguments, capsys):
+    assert main(arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_rules_test_and_lint(tmp_path, capsys):
+    assert main(["rules", "test", "政府兜底"]) == 0
+    assert "state.underwrites" in capsys.readouterr().out
+    (tmp_path / "own.yaml").write_text("rules:\n  - id: x\n", "utf-8")
+    assert main(["rules", "lint", str(tmp_path)]) == 1
+    assert "own.yaml:2" in capsys.readouterr().err
+
+
+def test_serve_script_answers_help():
+    done = subprocess.run([sys.executable, "serve.py", "--help"], capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0 and "--port" in done.stdout.decode()

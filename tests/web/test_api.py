@@ -1,0 +1,171 @@
+"""The endpoint as a platform calls it: good, empty, huge, broken; one error shape on every path."""
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from nlp_compliance.errors import OverloadedError, SettingsError, TooManyRequestsError
+from nlp_compliance.settings import Settings
+from nlp_compliance.web.queue import WorkQueue
+
+AD = "沁河保政府兜底，住院自费最高报100万，扫码投保"
+
+
+def assert_error(response, status: int, code: str) -> str:
+    body = response.json()
+    assert response.status_code == status, body
+    assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "request_id"}
+    assert body["error"]["code"] == code
+    assert body["error"]["request_id"] == response.headers["X-Request-Id"]
+    return body["error"]["message"]
+
+
+def test_a_text_is_scored(client):
+    row = client.post("/v1/score", json={"id": "x", "text": AD, "published": "2024-05-01"}).json()
+    assert row["id"] == "x" and row["risk"] == "high" and row["as_of"] == "2024-05-01"
+    assert {f["label"] for f in row["findings"]} >= {"state_underwriting", "missing_exclusions"}
+
+
+def test_a_batch_keeps_order_and_a_bad_text_fails_alone(client):
+    items = [{"id": "a", "text": AD}, {"id": "b", "text": " "}, {"id": "c", "text": "天气不错"}]
+    results = client.post("/v1/score/batch", json={"items": items}).json()["results"]
+    assert [r["id"] for r in results] == ["a", "b", "c"]
+    assert results[1]["error"]["code"] == "text_empty" and results[0]["risk"] == "high" and results[2]["risk"] == "none"
+
+
+# fmt: off
+BROKEN = [
+    ("empty text",       {"json": {"text": ""}},                                  422, "text_empty"),
+    ("too long",         {"json": {"text": "保" * 250_000}},                        413, "text_too_long"),
+    ("no json",          {"content": b"{text: 1}"},                               422, "input_invalid"),
+    ("wrong type",       {"json": {"text": 5}},                                   422, "input_invalid"),
+    ("unknown field",    {"json": {"text": "a", "colour": 1}},                    422, "input_invalid"),
+    ("no body",          {"content": b""},                                        422, "input_invalid"),
+    ("bad day",          {"json": {"text": "a", "published": "yesterday"}},       422, "input_invalid"),
+    ("lone surrogate",   {"content": b'{"text": "\\ud800"}'},                      422, "text_encoding"),
+    ("not utf-8",        {"content": b'{"text": "\xff\xfe"}'},                    422, "text_encoding"),
+    ("huge body",        {"content": b'{"text": "' + b"a" * 3_000_000 + b'"}'},   413, "limit_exceeded"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("request_arguments", "status", "code"), [c[1:] for c in BROKEN], ids=[c[0] for c in BROKEN])
+def test_broken_requests_say_what_is_wrong(client, request_arguments, status, code):
+    assert assert_error(client.post("/v1/score", **request_arguments), status, code)
+
+
+def test_a_batch_over_the_limit_is_refused_whole(client):
+    message = assert_error(client.post("/v1/score/batch", json={"items": [{"text": "a"}] * 21}), 413, "limit_exceeded")
+    assert "21" in message and "20" in message
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/score", 405)])
+def test_routes_that_are_not_there_use_the_same_shape(client, method, path, status):
+    assert_error(client.request(method, path), status, f"http_{status}")
+
+
+def test_an_unexpected_error_tells_nothing_of_the_text(client, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("broken inside")
+
+    monkeypatch.setattr(client.app.state.checker, "check", fail)
+    message = assert_error(client.post("/v1/score", json={"text": "绝密文案"}), 500, "internal")
+    assert "broken inside" not in message and "绝密文案" not in caplog.text
+
+
+def test_probes_labels_rules_and_openapi(client):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json()["status"] == "ready"
+    assert len(client.get("/v1/labels").json()["labels"]) == 26
+    rules = client.get("/v1/rules").json()
+    assert rules["version"] and rules["rules"][0]["bad"]
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/score", "/v1/score/batch", "/v1/labels", "/v1/rules", "/healthz", "/readyz"} <= set(paths)
+    assert "text" in json.dumps(paths["/v1/score"]["post"]["requestBody"])
+
+
+def hold(queue: WorkQueue, client: str, gate: threading.Event) -> asyncio.Task:
+    return asyncio.create_task(queue.run(client, gate.wait))
+
+
+def test_a_full_queue_refuses_at_once_and_recovers():
+    async def scenario():
+        queue, gate = WorkQueue(workers=1, limit=2, per_client=2), threading.Event()
+        tasks = [hold(queue, "a", gate), hold(queue, "b", gate)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as refused:
+            await queue.run("c", lambda: None)
+        assert refused.value.retry_after_s >= 1
+        gate.set()
+        await asyncio.gather(*tasks)
+        assert await queue.run("c", lambda: 7) == 7 and queue.open == 0
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_caller_cannot_take_all_places():
+    async def scenario():
+        queue, gate = WorkQueue(workers=1, limit=8, per_client=1), threading.Event()
+        task = hold(queue, "a", gate)
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequestsError):
+            await queue.run("a", lambda: None)
+        gate.set()
+        await task
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_call_gives_its_place_back():
+    async def scenario():
+        queue = WorkQueue(workers=1, limit=1, per_client=1)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await queue.run("a", lambda: 1 / 0)
+        assert queue.open == 0
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_answers_503_with_retry_after(rules_checker):
+    from starlette.testclient import TestClient
+
+    from nlp_compliance.web.app import create_app
+
+    with TestClient(create_app(Settings(queue_limit=1), rules_checker)) as client:
+        client.app.state.queue._clients["someone"] = 1
+        response = client.post("/v1/score", json={"text": AD})
+        assert_error(response, 503, "overloaded")
+        assert int(response.headers["Retry-After"]) >= 1
+        assert client.get("/readyz").status_code == 503
+
+
+@pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 401), ("s3cret-key", 200)])
+def test_a_configured_key_is_asked_for(rules_checker, key, status):
+    from starlette.testclient import TestClient
+
+    from nlp_compliance.web.app import create_app
+
+    headers = {} if key is None else {"Authorization": f"Bearer {key}".encode()}
+    with TestClient(create_app(Settings(api_key="s3cret-key"), rules_checker)) as client:
+        response = client.post("/v1/score", json={"text": AD}, headers=headers)
+        assert response.status_code == status
+        if status == 401:
+            assert_error(response, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com"])
+def test_listening_beyond_loopback_needs_a_key(host):
+    with pytest.raises(SettingsError, match="API_KEY"):
+        Settings(host=host).check_exposure()
+    Settings(host=host, api_key="k").check_exposure()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_no_key(host):
+    Settings(host=host).check_exposure()

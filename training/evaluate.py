@@ -1,0 +1,330 @@
+"""Measure the product on a split, by one command, and write `docs/evaluation.md` with its plots.
+
+Systems are compared on the same documents through the same checker: the rules alone, the linear model alone, the
+encoder alone, and the joins. The test split is only ever read here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nlp_compliance.checker import Checker, build_checker
+from nlp_compliance.records import (
+    CATEGORY_LABELS,
+    CATEGORY_OF,
+    LABELS,
+    MISSING_LABELS,
+    TAGS,
+    VIOLATION_LABELS,
+    Document,
+    Report,
+)
+from nlp_compliance.settings import Settings
+from training.calibrate import expected_calibration_error
+from training.corpus import ROOT, Example, load_corpus, split_of
+from training.metrics import Counts, add, bootstrap_interval, character_counts, count, indicator, macro_f1
+
+SYSTEMS: dict[str, tuple[str, ...]] = {
+    "rules": ("lexical",),
+    "linear": ("linear",),
+    "rules+linear": ("lexical", "linear"),
+    "encoder": ("model",),
+    "rules+encoder": ("lexical", "model"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One document with what was said about it; findings that only ask for a person count as not found."""
+
+    example: Example
+    report: Report
+
+    @property
+    def found(self) -> frozenset[str]:
+        return frozenset(f.label for f in self.report.findings if f.verdict == "violation" and not f.review)
+
+    @property
+    def truth(self) -> frozenset[str]:
+        return frozenset(
+            {s.label for s in self.example.spans if s.label in VIOLATION_LABELS} | set(self.example.missing)
+        )
+
+    def found_spans(self, labels: Sequence[str]) -> list[tuple[int, int, str]]:
+        findings = [
+            (f.start, f.end, f.label)
+            for f in self.report.findings
+            if f.start is not None and f.end is not None and f.verdict == "violation" and not f.review
+        ]
+        return [s for s in (*findings, *((d.start, d.end, d.tag) for d in self.report.disclosures)) if s[2] in labels]
+
+    def true_spans(self, labels: Sequence[str]) -> list[tuple[int, int, str]]:
+        return [(s.start, s.end, s.label) for s in self.example.spans if s.label in labels]
+
+
+def judge(checker: Checker, examples: Sequence[Example]) -> list[Judged]:
+    """Every document with its report. A document that the checker refuses is a fault of the corpus and raises."""
+    reports = checker.check_many([Document(e.id, e.text) for e in examples])
+    out = []
+    for example, report in zip(examples, reports, strict=True):
+        if not isinstance(report, Report):
+            raise report
+        out.append(Judged(example, report))
+    return out
+
+
+def categories(labels: frozenset[str]) -> frozenset[str]:
+    return frozenset(CATEGORY_OF[label] for label in labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is reported of one system; rates are shares, None where nothing of the kind is in the split."""
+
+    categories: float
+    violations: float
+    violations_interval: tuple[float, float]
+    missing: float
+    promotional: float
+    span_characters: float
+    tag_characters: float
+    false_alarms_compliant: float | None
+    false_alarms_other: float | None
+    contrast: float | None
+    disguise_plain: float | None
+    disguise_changed: float | None
+    calibration_error: float
+
+
+def figures(judged: Sequence[Judged]) -> Figures:
+    """All figures of one system."""
+    found, truth = [j.found for j in judged], [j.truth for j in judged]
+    groups = [j.example.group for j in judged]
+    violation = indicator(found, VIOLATION_LABELS), indicator(truth, VIOLATION_LABELS)
+    plain, changed = disguise_recall(judged)
+    return Figures(
+        categories=macro_f1(
+            indicator([categories(f) for f in found], tuple(CATEGORY_LABELS)),
+            indicator([categories(t) for t in truth], tuple(CATEGORY_LABELS)),
+        ),
+        violations=macro_f1(*violation),
+        violations_interval=bootstrap_interval(*violation, groups),
+        missing=macro_f1(indicator(found, MISSING_LABELS), indicator(truth, MISSING_LABELS)),
+        promotional=_promotional_f1(judged),
+        span_characters=_characters(judged, VIOLATION_LABELS).f1,
+        tag_characters=_characters(judged, TAGS).f1,
+        false_alarms_compliant=alarm_rate([j for j in judged if j.example.promotional and not _violates(j)]),
+        false_alarms_other=alarm_rate([j for j in judged if not j.example.promotional]),
+        contrast=contrast_share(judged),
+        disguise_plain=plain,
+        disguise_changed=changed,
+        calibration_error=_calibration(judged),
+    )
+
+
+def _violates(judged: Judged) -> bool:
+    return bool(judged.truth & set(VIOLATION_LABELS))
+
+
+def _promotional_f1(judged: Sequence[Judged]) -> float:
+    found = np.array([j.report.promotional.value for j in judged])
+    return count(found, np.array([j.example.promotional for j in judged])).f1
+
+
+def _characters(judged: Sequence[Judged], labels: Sequence[str]) -> Counts:
+    return add([character_counts(j.found_spans(labels), j.true_spans(labels)) for j in judged])
+
+
+def alarm_rate(judged: Sequence[Judged]) -> float | None:
+    """Share of documents without violation in which one is found."""
+    return sum(bool(j.found & set(VIOLATION_LABELS)) for j in judged) / len(judged) if judged else None
+
+
+def contrast_share(judged: Sequence[Judged]) -> float | None:
+    """Share of groups of two or more in which the violation labels of every member are exactly right."""
+    groups: dict[str, list[bool]] = {}
+    for j in judged:
+        right = j.found & set(VIOLATION_LABELS) == j.truth & set(VIOLATION_LABELS)
+        groups.setdefault(j.example.group, []).append(right)
+    several = [all(members) for members in groups.values() if len(members) > 1]
+    return sum(several) / len(several) if several else None
+
+
+def disguise_recall(judged: Sequence[Judged]) -> tuple[float | None, float | None]:
+    """Recall of violation labels on plain texts and on their disguised twins, over groups that hold both."""
+    disguised = [j for j in judged if j.example.disguise]
+    groups = {j.example.group for j in disguised}
+    plain = [j for j in judged if j.example.group in groups and not j.example.disguise]
+    return _recall(plain), _recall(disguised)
+
+
+def _recall(judged: Sequence[Judged]) -> float | None:
+    wanted = [(label, j) for j in judged for label in j.truth & set(VIOLATION_LABELS)]
+    return sum(label in j.found for label, j in wanted) / len(wanted) if wanted else None
+
+
+def _calibration(judged: Sequence[Judged]) -> float:
+    scores = np.array([[j.report.scores[label] for label in VIOLATION_LABELS] for j in judged]).reshape(-1)
+    return expected_calibration_error(scores, indicator([j.truth for j in judged], VIOLATION_LABELS).reshape(-1))
+
+
+def label_rows(judged: Sequence[Judged]) -> list[tuple[str, Counts, tuple[float, float]]]:
+    """Counts and interval of every label."""
+    found, truth = indicator([j.found for j in judged], LABELS), indicator([j.truth for j in judged], LABELS)
+    groups = [j.example.group for j in judged]
+    return [
+        (label, count(found[:, i], truth[:, i]), bootstrap_interval(found[:, [i]], truth[:, [i]], groups))
+        for i, label in enumerate(LABELS)
+    ]
+
+
+def genre_rows(judged: Sequence[Judged]) -> list[tuple[str, int, float]]:
+    """(genre, documents, share whose violation labels are exactly right), worst first."""
+    genres: dict[str, list[bool]] = {}
+    for j in judged:
+        right = j.found & set(VIOLATION_LABELS) == j.truth & set(VIOLATION_LABELS)
+        genres.setdefault(j.example.genre, []).append(right)
+    rows = [(genre, len(r), sum(r) / len(r)) for genre, r in genres.items()]
+    return sorted(rows, key=lambda r: (r[2], r[0]))
+
+
+def alarms_per_10000_sentences(checker: Checker, texts: Sequence[str]) -> tuple[int, int, float]:
+    """(documents with an alarm, sentences, violation findings per 10,000 sentences) on label-free text."""
+    from training.dataset import parsed
+
+    sentences = sum(len(parsed(t).sentences) for t in texts)
+    reports = [r for r in checker.check_many([Document("", t) for t in texts]) if isinstance(r, Report)]
+    alarms = [
+        sum(f.verdict == "violation" and not f.review and f.start is not None for f in r.findings) for r in reports
+    ]
+    return sum(bool(a) for a in alarms), sentences, 1e4 * sum(alarms) / max(1, sentences)
+
+
+def checker_for(detectors: tuple[str, ...]) -> Checker:
+    return build_checker(Settings(detectors=detectors))
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def system_table(results: dict[str, Figures]) -> list[str]:
+    """Markdown rows, one system a column."""
+    names = list(results)
+    rows = [
+        ("macro F1, 3 categories", lambda f: _cell(f.categories)),
+        ("macro F1, 12 violation labels", lambda f: _cell(f.violations)),
+        ("… 95% interval", lambda f: f"{f.violations_interval[0]:.3f}–{f.violations_interval[1]:.3f}"),
+        ("macro F1, missing_*", lambda f: _cell(f.missing)),
+        ("F1, promotional", lambda f: _cell(f.promotional)),
+        ("character F1, violation spans", lambda f: _cell(f.span_characters)),
+        ("character F1, other spans", lambda f: _cell(f.tag_characters)),
+        ("false alarms, promotion without violation", lambda f: _cell(f.false_alarms_compliant)),
+        ("false alarms, not promotional", lambda f: _cell(f.false_alarms_other)),
+        ("contrast groups fully right", lambda f: _cell(f.contrast)),
+        ("recall, plain twin", lambda f: _cell(f.disguise_plain)),
+        ("recall, disguised twin", lambda f: _cell(f.disguise_changed)),
+        ("expected calibration error", lambda f: _cell(f.calibration_error)),
+    ]
+    head = [f"| figure | {' | '.join(names)} |", f"|---|{'--:|' * len(names)}"]
+    return head + [f"| {title} | {' | '.join(cell(results[n]) for n in names)} |" for title, cell in rows]
+
+
+def label_table(judged: Sequence[Judged]) -> list[str]:
+    lines = ["| label | support | precision | recall | F1 | 95% interval |", "|---|--:|--:|--:|--:|--:|"]
+    for label, c, (low, high) in label_rows(judged):
+        lines.append(
+            f"| {label} | {c.support} | {c.precision:.3f} | {c.recall:.3f} | {c.f1:.3f} | {low:.2f}–{high:.2f} |"
+        )
+    return lines
+
+
+def genre_table(judged: Sequence[Judged]) -> list[str]:
+    lines = ["| genre | documents | violation labels exactly right |", "|---|--:|--:|"]
+    return lines + [f"| {genre} | {n} | {share:.2f} |" for genre, n, share in genre_rows(judged)]
+
+
+def write_report(target: Path, split: str, results: dict[str, list[Judged]], shipped: str, alarms: str) -> None:
+    """The Markdown page; every number in it comes from this run."""
+    judged = results[shipped]
+    documents = [j.example for j in judged]
+    lines = [
+        "# Evaluation",
+        "",
+        f"Made by `make evaluate`. Split: {split}, {len(documents)} documents, "
+        f"{sum(e.promotional for e in documents)} promotional, in {len({e.group for e in documents})} groups. "
+        "Intervals are bootstrapped over groups. A finding marked 建议人工复核 counts as not found.",
+        "",
+        "## Systems",
+        "",
+        *system_table({name: figures(j) for name, j in results.items()}),
+        "",
+        f"## Labels ({shipped})",
+        "",
+        *label_table(judged),
+        "",
+        f"## Genres ({shipped})",
+        "",
+        *genre_table(judged),
+    ]
+    if alarms:
+        lines += ["", "## Label-free public text", "", alarms]
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def errors(judged: Sequence[Judged]) -> list[dict[str, object]]:
+    """Every document with a wrong violation label, for reading."""
+    out = []
+    for j in judged:
+        extra, lacking = sorted(j.found - j.truth), sorted(j.truth - j.found)
+        if extra or lacking:
+            out.append(
+                {
+                    "id": j.example.id,
+                    "genre": j.example.genre,
+                    "extra": extra,
+                    "lacking": lacking,
+                    "text": j.example.text[:400],
+                }
+            )
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can be built")
+    parser.add_argument("--out", type=Path, help="Markdown page; default docs/evaluation.md for the test split")
+    parser.add_argument("--alarms", type=Path, help="JSONL of label-free passages for the false-alarm rate")
+    parser.add_argument("--errors", type=Path, help="write wrong documents of the shipped system as JSONL")
+    args = parser.parse_args(argv)
+    examples = [e for e in load_corpus() if split_of(e) == args.split]
+    has_model = (Settings().bundle / "manifest.json").is_file()
+    names = args.systems or [n for n in SYSTEMS if has_model or "model" not in SYSTEMS[n]]
+    results = {name: judge(checker_for(SYSTEMS[name]), examples) for name in names}
+    shipped = names[-1]
+    alarms = ""
+    if args.alarms:
+        from training.dataset import read_negatives
+
+        texts = read_negatives(args.alarms)
+        with_alarm, sentences, rate = alarms_per_10000_sentences(checker_for(SYSTEMS[shipped]), texts)
+        alarms = f"{with_alarm} of {len(texts)} passages raise an alarm; {rate:.1f} findings per 10,000 sentences ({sentences} sentences)."
+    target = args.out or (ROOT / "docs" / "evaluation.md" if args.split == "test" else Path("/dev/stdout"))
+    write_report(target, args.split, results, shipped, alarms)
+    if args.errors:
+        rows = (json.dumps(row, ensure_ascii=False) for row in errors(results[shipped]))
+        args.errors.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    print(f"{target}: {len(examples)} documents, {', '.join(names)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
