@@ -16,7 +16,7 @@ import opencc
 from pypinyin import lazy_pinyin
 
 from nlp_compliance.records import VIOLATION_LABELS, missing_labels
-from training.corpus import Example, LabelledSpan
+from training.corpus import BankSentence, Example, LabelledSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,43 +234,55 @@ def without_disclosure(example: Example, rng: random.Random) -> Example:
     return gone if gone.text.strip() else example
 
 
-def with_violation(example: Example, rng: random.Random, donors: Sequence[Example]) -> Example:
-    """Move one violating sentence of another promotional document into this one."""
-    if not example.promotional:
+@dataclass(frozen=True, slots=True)
+class Donor:
+    """A sentence that can be moved into a document with its spans; `sells` says whether it may stand only in promotion."""
+
+    text: str
+    spans: tuple[LabelledSpan, ...]
+    sells: bool
+
+
+def donors(examples: Sequence[Example], bank: Sequence[BankSentence]) -> list[Donor]:
+    """Violating sentences of promotional documents, and every sentence of the bank, near misses included."""
+    out = [Donor(text, tuple(spans), True) for e in examples if e.promotional for text, spans in _violating(e)]
+    return out + [Donor(s.text, s.spans, bool(s.spans)) for s in bank]
+
+
+def with_donor(example: Example, rng: random.Random, pool: Sequence[Donor]) -> Example:
+    """Move one sentence of the pool into the document, at a border between sentences that no span crosses.
+
+    A near miss without span may stand anywhere; a sentence with spans only in a text that sells.
+    """
+    donor = rng.choice(pool)
+    if donor.sells and not example.promotional:
         return example
-    for donor in rng.sample(donors, min(8, len(donors))):
-        sentence = _violating_sentence(donor, rng)
-        if sentence is None:
-            continue
-        text, spans = sentence
-        places = [0, *(end for _, end in sentence_bounds(example.text))]
-        at = rng.choice([p for p in places if not any(s.start < p < s.end for s in example.spans)])
-        glue = "" if at == 0 or example.text[at - 1] in "。！？\n!?" else "，"
-        moved = apply_edits(example, [Edit(at, at, glue + text)]) if at else _before(example, text)
-        base = at + len(glue)
-        added = [LabelledSpan(base + s.start, base + s.end, s.label) for s in spans]
-        every = tuple(sorted([*moved.spans, *added], key=lambda s: (s.start, -s.end, s.label)))
-        return replace(moved, spans=every, missing=missing_labels(True, {s.label for s in every}))
-    return example
+    places = [0, *(end for _, end in sentence_bounds(example.text))]
+    free = [p for p in places if not any(s.start < p < s.end for s in example.spans)]
+    at = rng.choice(free or [len(example.text)])
+    before, after = example.text[:at], example.text[at:]
+    glue = "" if not before or before[-1] in "。！？\n!?" else rng.choice("，。\n")
+    tail = "" if donor.text[-1] in "。！？!?\n~～" or not after else rng.choice("。\n")
+    inserted = glue + donor.text + tail
+    kept = [_shifted(s, len(inserted)) if s.start >= at else s for s in example.spans]
+    added = [_shifted(s, at + len(glue)) for s in donor.spans]
+    spans = tuple(sorted([*kept, *added], key=lambda s: (s.start, -s.end, s.label)))
+    missing = missing_labels(example.promotional, {s.label for s in spans})
+    return replace(example, text=before + inserted + after, spans=spans, missing=missing)
 
 
-def _before(example: Example, text: str) -> Example:
-    shifted = tuple(LabelledSpan(s.start + len(text), s.end + len(text), s.label) for s in example.spans)
-    return replace(example, text=text + example.text, spans=shifted)
+def _shifted(span: LabelledSpan, by: int) -> LabelledSpan:
+    return LabelledSpan(span.start + by, span.end + by, span.label)
 
 
-def _violating_sentence(donor: Example, rng: random.Random) -> tuple[str, list[LabelledSpan]] | None:
-    if not donor.promotional:
-        return None
-    options = []
-    for start, end in sentence_bounds(donor.text):
-        spans = [s for s in donor.spans if s.start < end and s.end > start]
+def _violating(example: Example) -> list[tuple[str, list[LabelledSpan]]]:
+    out = []
+    for start, end in sentence_bounds(example.text):
+        spans = [s for s in example.spans if s.start < end and s.end > start]
         whole = all(start <= s.start and s.end <= end for s in spans)
         if whole and end - start < 120 and any(s.label in VIOLATION_LABELS for s in spans):
-            options.append(
-                (donor.text[start:end], [LabelledSpan(s.start - start, s.end - start, s.label) for s in spans])
-            )
-    return rng.choice(options) if options else None
+            out.append((example.text[start:end], [_shifted(s, -start) for s in spans]))
+    return out
 
 
 CHANGES: tuple[Callable[[Example, random.Random], Example], ...] = (
@@ -289,10 +301,12 @@ CHANGES: tuple[Callable[[Example, random.Random], Example], ...] = (
 )
 
 
-def augment_example(example: Example, rng: random.Random, donors: Sequence[Example]) -> Example:
-    """One or two random changes; a violating sentence moved in counts as one."""
+def augment_example(example: Example, rng: random.Random, pool: Sequence[Donor]) -> Example:
+    """One to three random changes; about four in ten move a sentence of the pool in."""
     changed = example
-    for _ in range(rng.choice((1, 1, 2))):
-        pick = rng.randrange(len(CHANGES) + 3)
-        changed = CHANGES[pick](changed, rng) if pick < len(CHANGES) else with_violation(changed, rng, donors)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        if rng.random() < 0.4:
+            changed = with_donor(changed, rng, pool)
+        else:
+            changed = rng.choice(CHANGES)(changed, rng)
     return changed

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.inference.encode import CharacterTable, load_characters
 from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
-from training.augment import augment_example
+from training.augment import augment_example, donors
 from training.corpus import ROOT, BankSentence, Example, load_sentences, load_split
 from training.dataset import (
     UNKNOWN,
@@ -57,6 +57,7 @@ class Data:
         self.examples = examples
         sentences = [s for s in load_sentences() if bank_split(s) == "train"]
         self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
+        self.donors = donors(self.examples, self.bank)
         self.plain = {e.id: self._windows(e) for e in examples}
         self.negatives = [self._negative(text) for text in read_negatives(args.negatives)]
 
@@ -80,7 +81,7 @@ class Data:
         rows: list[Window] = []
         for example in self.examples:
             if rng.random() < self.args.augment:
-                rows += self._windows(augment_example(example, rng, self.examples))
+                rows += self._windows(augment_example(example, rng, self.donors))
             else:
                 rows += self.plain[example.id]
         rows += self._bank_rows(rng)

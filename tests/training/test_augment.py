@@ -5,8 +5,17 @@ import random
 import pytest
 
 from nlp_compliance.records import missing_labels
-from training.augment import CHANGES, Edit, apply_edits, augment_example, separators, with_violation, without_disclosure
-from training.corpus import Example, LabelledSpan, load_split
+from training.augment import (
+    CHANGES,
+    Edit,
+    apply_edits,
+    augment_example,
+    donors,
+    separators,
+    with_donor,
+    without_disclosure,
+)
+from training.corpus import BankSentence, Example, LabelledSpan, load_split
 
 
 def make(text: str, *spans: tuple[str, str], promotional: bool = True) -> Example:
@@ -47,7 +56,7 @@ def check(example: Example) -> None:
 
 def test_whole_augmentation_is_sound_on_real_documents(examples):
     for number, example in enumerate(examples):
-        check(augment_example(example, random.Random(number), examples))
+        check(augment_example(example, random.Random(number), donors(examples, [])))
 
 
 @pytest.mark.parametrize(
@@ -83,13 +92,19 @@ def test_taking_a_disclosure_out_makes_it_missing():
     assert "missing_exclusions" in changed.missing and "整形" not in changed.text
 
 
+NEAR_MISS = BankSentence("b", "不是政府兜底哈", "state_underwriting", False, (), "")
+
+
 def test_a_violating_sentence_is_moved_with_its_span():
     clean = make("住院可报。请看条款。", ("住院可报", "benefit_claim"))
-    changed = with_violation(clean, random.Random(3), [AD])
+    changed = with_donor(clean, random.Random(3), donors([AD], []))
     span = next(s for s in changed.spans if s.label == "state_underwriting")
     assert changed.text[span.start : span.end] == "政府兜底"
+    kept = next(s for s in changed.spans if s.label == "benefit_claim" and changed.text[s.start : s.end] == "住院可报")
+    assert kept
 
 
-def test_nothing_is_moved_into_a_text_that_does_not_sell():
+def test_only_near_misses_are_moved_into_a_text_that_does_not_sell():
     news = make("记者昨天到窗口看了看。", promotional=False)
-    assert with_violation(news, random.Random(3), [AD]) == news
+    assert with_donor(news, random.Random(3), donors([AD], [])) == news
+    assert "不是政府兜底哈" in with_donor(news, random.Random(3), donors([], [NEAR_MISS])).text
