@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nlp_compliance.detect.guards import guarded
 from nlp_compliance.inference.linear import PROMOTIONAL, LinearModel
-from nlp_compliance.records import Hit, ParsedDocument, Span
+from nlp_compliance.records import VIOLATION_LABELS, Hit, ParsedDocument, Span
 
 # Longer runs of text than this say nothing more about the stance of a whole document.
 _DOCUMENT_CHARS = 4000
@@ -33,15 +34,22 @@ class LinearDetector:
             text = parsed.normal[sentence.start : sentence.end]
             scores = self.model.sentence_scores(text, self.segment(text))
             for label, score in zip(self.model.labels, scores.tolist(), strict=True):
+                if score < self.model.thresholds[label]:
+                    best[label] = max(best[label], score)
+                    continue
+                run = self._strongest_run(text, label)
+                start, end = sentence.start + run.start, sentence.start + run.end
+                # Single words carry the score, so the model hears a denial as the claim it denies.
+                if label in VIOLATION_LABELS and guarded(parsed.normal, start, end):
+                    continue
                 best[label] = max(best[label], score)
-                if score >= self.model.thresholds[label]:
-                    hits.append(Hit(label, self._evidence(parsed, sentence, text, label), score, self.name))
+                hits.append(Hit(label, parsed.original(start, end), score, self.name))
         return hits + [Hit(label, None, score, self.name) for label, score in best.items()]
 
-    def _evidence(self, parsed: ParsedDocument, sentence: Span, text: str, label: str) -> Span:
+    def _strongest_run(self, text: str, label: str) -> Span:
         start, end = self.model.strongest_run(text, label)
         while start < end - 1 and text[start].isspace():
             start += 1
         while end > start + 1 and text[end - 1].isspace():
             end -= 1
-        return parsed.original(sentence.start + start, sentence.start + end)
+        return Span(start, end)
