@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nlp_compliance import __version__
 from nlp_compliance.errors import NlpComplianceError, RulebookError
-from nlp_compliance.ingest.reader import Failure, expand, read_bytes, read_path
+from nlp_compliance.ingest.isolate import isolated_reader
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import Failure, Item, Reader
 from nlp_compliance.records import LABELS, TAGS, Document
 from nlp_compliance.settings import Settings
 
@@ -58,6 +62,13 @@ class Format(StrEnum):
     JSONL = "jsonl"
     TABLE = "table"
     HTML = "html"
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+_FAILURES_SHOWN = 20
+_RESUMABLE = (Format.JSONL, Format.CSV, Format.XLSX, Format.PARQUET)
 
 
 FailOn = Annotated[Level | None, typer.Option(help="风险达到该级别时退出码为1")]
@@ -95,11 +106,13 @@ def check(
     from nlp_compliance.schema import report_to_dict
 
     settings = _settings(rules, advisory=advisory)
-    documents = _sources(source, settings)
+    items = _sources(source, settings)
     checker = build_checker(settings)
     risks = []
-    for document in documents:
-        report = checker.check(document, as_of=_day(as_of))
+    for item in items:
+        if isinstance(item, Failure):
+            raise item.error
+        document, report = item, checker.check(item, as_of=_day(as_of))
         risks.append(report.risk)
         if output is Format.TABLE:
             _console().print(document_view(document, report, checker.rulebook))
@@ -108,17 +121,18 @@ def check(
     _exit(risks, fail_on)
 
 
-def _sources(source: str, settings: Settings) -> list[Document]:
+def _sources(source: str, settings: Settings) -> list[Item]:
     if source == "-":
-        return [read_bytes(sys.stdin.buffer.read(settings.max_upload_bytes + 1), name="stdin.txt")]
+        data = sys.stdin.buffer.read(settings.max_upload_bytes + 1)
+        return list(_reader(settings).read_bytes(data, "stdin.txt"))
     path = Path(source)
     if len(source) < 512 and "\n" not in source and path.is_file():
-        items = list(read_path(path, max_bytes=settings.max_upload_bytes))
-        for item in items:
-            if isinstance(item, Failure):
-                raise item.error
-        return [item for item in items if isinstance(item, Document)]
+        return list(_reader(settings).read_path(path))
     return [Document(id="", text=source)]
+
+
+def _reader(settings: Settings, text_column: str | None = None) -> Reader:
+    return isolated_reader(Reader(Limits.of(settings), text_column))
 
 
 def _console() -> Console:
@@ -131,31 +145,110 @@ def _write_line(stream: TextIO, row: dict[str, object]) -> None:
 
 @app.command("scan")
 def scan_command(
-    paths: Annotated[list[Path], typer.Argument(help="文件、文件夹或 JSONL，可多个")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="输出文件；缺省为标准输出")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="文件、文件夹、压缩包或表格，可多个，可混合")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="输出文件：.jsonl .csv .xlsx .parquet .html；缺省为标准输出")
+    ] = None,
     output: Annotated[Format | None, typer.Option("--format", help="缺省按输出文件的扩展名")] = None,
     as_of: AsOf = None,
     rules: Rules = None,
     advisory: Advisory = False,
     fail_on: FailOn = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="进程数，每个进程一个模型")] = 1,
+    text_column: Annotated[str | None, typer.Option(help="表格中正文所在的列，缺省自动识别")] = None,
+    restart: Annotated[bool, typer.Option(help="丢弃上次未完成的进度，从头开始")] = False,
+    retry_errors: Annotated[bool, typer.Option(help="只重做上次失败的文件和行，其余结果保留（.jsonl）")] = False,
     progress: Annotated[bool, typer.Option(help="显示进度")] = True,
 ) -> None:
-    """检查许多文件：.txt、微信 .html、.jsonl（每行 {"id","text"}）。坏行坏文件单独列出，不影响其余。"""
-    from nlp_compliance.checker import build_checker
-    from nlp_compliance.scan.local import Summary, read_all, scan
+    """检查许多文件：文本、微信网页、docx、pdf、pptx、图片、邮件、表格、压缩包。
 
+    坏行坏文件写入“<输出文件>.errors.jsonl”，不影响其余。中断后用同一命令继续，不丢不重。
+    """
     if absent := [str(p) for p in paths if not p.exists()]:
         raise typer.BadParameter(f"路径不存在：{', '.join(absent)}")
     settings = _settings(rules, advisory=advisory)
+    form = output or _form_of(out)
+    show = progress and sys.stderr.isatty()
+    if out is not None and form in _RESUMABLE:
+        summary = _scan_to_file(
+            paths, out, settings, _day(as_of), text_column, workers, show=show, restart=restart, retry=retry_errors
+        )
+    else:
+        if workers > 1 or restart or retry_errors:
+            raise typer.BadParameter(
+                "--workers、--restart、--retry-errors 需要 -o 输出到 .jsonl .csv .xlsx 或 .parquet"
+            )
+        summary = _scan_shown(paths, out, form, settings, _day(as_of), text_column, show=show)
+    typer.echo(_summary_line(summary), err=True)
+    if out is not None and summary.failed and form in _RESUMABLE:
+        _tell_failures(out, summary.failed)
+    _exit([risk for risk, count in summary.risks.items() if count], fail_on)
+
+
+def _scan_to_file(
+    paths: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    as_of: date | None,
+    text_column: str | None,
+    workers: int,
+    *,
+    show: bool,
+    restart: bool,
+    retry: bool,
+) -> Summary:
+    from nlp_compliance.scan.local import in_processes, in_this_process, scan_to_file
+    from nlp_compliance.scan.tasks import total_weight
+    from nlp_compliance.scan.worker import Job
+
+    engine = in_processes(workers) if workers > 1 else in_this_process
+    job = Job(settings, as_of, text_column)
+    try:
+        with _progress(lambda: total_weight(paths), enabled=show) as done:
+            return scan_to_file(paths, out, job, engine=engine, restart=restart, retry_errors=retry, progress=done)
+    except KeyboardInterrupt:
+        typer.echo("已中断；已完成的结果保留，再次运行同一命令即可继续。", err=True)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        typer.echo(f"写入失败：{error}；已完成的结果保留，处理后再次运行同一命令即可继续。", err=True)
+        raise typer.Exit(2) from error
+
+
+def _tell_failures(out: Path, failed: int) -> None:
+    from nlp_compliance.scan.local import errors_path
+
+    with errors_path(out).open("rb") as stream:
+        for line in islice(stream, _FAILURES_SHOWN):
+            row = orjson.loads(line)
+            typer.echo(f"未能读取 {row['id']}：{row['error']['message']}", err=True)
+    typer.echo(f"失败清单（{failed}）：{errors_path(out)}", err=True)
+
+
+def _scan_shown(
+    paths: Sequence[Path],
+    out: Path | None,
+    form: Format,
+    settings: Settings,
+    as_of: date | None,
+    text_column: str | None,
+    *,
+    show: bool,
+) -> Summary:
+    from nlp_compliance.checker import build_checker
+    from nlp_compliance.scan.local import Summary, read_all, scan
+
     checker = build_checker(settings)
     summary = Summary()
-    form = output or _form_of(out)
-    items = read_all(paths, max_bytes=settings.max_upload_bytes)
-    with _progress(paths, enabled=progress and sys.stderr.isatty()) as done:
-        results = scan(checker, items, done=done, as_of=_day(as_of))
+    with _progress(lambda: None, enabled=show) as done:
+        results = _told(scan(checker, read_all(paths, _reader(settings, text_column)), as_of=as_of), done)
         _write(form, out, results, checker.rulebook, summary)
-    typer.echo(_summary_line(summary), err=True)
-    _exit([risk for risk, count in summary.risks.items() if count], fail_on)
+    return summary
+
+
+def _told(results: Results, done: Callable[[int, int], None]) -> Results:
+    for item in results:
+        yield item
+        done(0, 1)
 
 
 def _form_of(out: Path | None) -> Format:
@@ -171,6 +264,8 @@ def _write(form: Format, out: Path | None, results: Results, rulebook: Rulebook,
     from nlp_compliance.report.html import write_html
     from nlp_compliance.report.terminal import print_results
 
+    if form in (Format.CSV, Format.XLSX, Format.PARQUET):
+        raise typer.BadParameter(f"--format {form.value} 需要 -o 指定输出文件")
     if form is Format.HTML:
         write_html(out or Path("report.html"), results, rulebook, summary)
         return
@@ -182,17 +277,18 @@ def _write(form: Format, out: Path | None, results: Results, rulebook: Rulebook,
 
 
 def _write_rows(form: Format, stream: TextIO, results: Results, summary: Summary) -> None:
-    from nlp_compliance.scan.local import result_row
+    from nlp_compliance.scan.worker import error_row, result_row
 
     rows = []
     for item in results:
         summary.add(item)
         if isinstance(item, Failure):
             typer.echo(f"未能读取 {item.id}：{item.error}", err=True)
+        row = error_row(item) if isinstance(item, Failure) else result_row(item.document, item.report)
         if form is Format.JSONL:
-            _write_line(stream, result_row(item))
+            _write_line(stream, row)
         else:
-            rows.append(result_row(item))
+            rows.append(row)
     if form is Format.JSON:
         stream.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
 
@@ -208,13 +304,26 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _progress(paths: Sequence[Path], *, enabled: bool) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("检查"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def _progress(total: Callable[[], int | None], *, enabled: bool) -> Iterator[Callable[[int, int], None]]:
+    """Progress by bytes of input, with documents a second and the time left."""
+    columns = (
+        TextColumn("检查"),
+        BarColumn(),
+        TextColumn("{task.fields[documents]} 篇 · {task.fields[rate]:.0f} 篇/秒 · 剩余"),
+        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=not enabled) as bar:
-        files = expand(paths)
-        total = None if any(p.suffix == ".jsonl" for p in files) else len(files)
-        task = bar.add_task("scan", total=total)
-        yield lambda count: bar.advance(task, count)
+        task = bar.add_task("scan", total=total() if enabled else None, documents=0, rate=0.0)
+        started, documents = time.monotonic(), 0
+
+        def done(weight: int, count: int) -> None:
+            nonlocal documents
+            documents += count
+            rate = documents / max(time.monotonic() - started, 0.001)
+            bar.update(task, advance=weight, documents=documents, rate=rate)
+
+        yield done
 
 
 def _summary_line(summary: Summary) -> str:

@@ -49,9 +49,11 @@ def test_scan_carries_ids_and_fields_and_reports_bad_lines(tmp_path):
     done = run("scan", source, "-o", out)
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert done.returncode == 0
-    assert [r["id"] for r in rows] == ["a", f"{source}#2", f"{source}#3", f"{source}#4"]
-    assert rows[0]["extra"] == {"channel": "sms"} and rows[1]["error"]["code"] == "record_invalid"
-    assert "line 2" in rows[1]["error"]["message"]
+    errors = [json.loads(line) for line in (tmp_path / "out.jsonl.errors.jsonl").read_text("utf-8").splitlines()]
+    assert [r["id"] for r in rows] == ["a", f"{source}#4"]
+    assert [e["id"] for e in errors] == [f"{source}#2", f"{source}#3"]
+    assert rows[0]["extra"] == {"channel": "sms"} and errors[0]["error"]["code"] == "record_invalid"
+    assert "line 2" in errors[0]["error"]["message"]
     assert f"{source}#2" in done.stderr.decode()
 
 

@@ -22,6 +22,7 @@ STRATA = {
     "report": 6,
     "web": 6,
     "cli": 7,
+    "__main__": 8,
 }
 PACKAGE = sorted((ROOT / "nlp_compliance").rglob("*.py"))
 
@@ -62,6 +63,14 @@ def test_imports_point_down(path):
         ("jieba", "text/words.py"),
         ("opencc", "text/normalise.py"),
         ("yaml", "rulebook/load.py"),
+        ("rapidocr", "ingest/ocr.py"),
+        ("pypdfium2", "ingest/pdf.py"),
+        ("docx", "ingest/office.py"),
+        ("pptx", "ingest/office.py"),
+        ("PIL", "ingest/image.py"),
+        ("openpyxl", "ingest/table.py"),
+        ("xlsxwriter", "scan/outputs.py"),
+        ("rensa", "scan/worker.py"),
     ],
 )
 def test_one_library_one_file(library, home):

@@ -1,71 +1,251 @@
-"""Chooses the reader of a path and keeps failures apart: one bad file or line never stops the rest."""
+"""Chooses the reader of a file by its content and keeps failures apart: one bad file, row or member never stops the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
 
-from nlp_compliance.errors import InputError, LimitExceededError, UnreadableFileError, UnsupportedFormatError
+from nlp_compliance.errors import (
+    InputError,
+    LimitExceededError,
+    NlpComplianceError,
+    UnreadableFileError,
+    UnsupportedFormatError,
+)
+from nlp_compliance.ingest import archive, mail, table
+from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.plain import decode, paragraph_blocks
-from nlp_compliance.ingest.table import read_jsonl
-from nlp_compliance.ingest.wechat import looks_like_html, read_html
+from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Document, Source
 
-TEXT_SUFFIXES = (".txt", ".md")
-HTML_SUFFIXES = (".html", ".htm")
-TABLE_SUFFIXES = (".jsonl", ".ndjson")
-SUFFIXES = (*TEXT_SUFFIXES, *HTML_SUFFIXES, *TABLE_SUFFIXES)
+# What each kind of file is called on disk. The content decides; the name only settles what content cannot tell.
+KINDS: dict[str, tuple[str, ...]] = {
+    "text": (".txt", ".md"),
+    "html": (".html", ".htm", ".xhtml"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+    "xlsx": (".xlsx",),
+    "docx": (".docx",),
+    "pptx": (".pptx",),
+    "pdf": (".pdf",),
+    "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
+    "mail": (".eml", ".mhtml", ".mht"),
+    "zip": (".zip",),
+}
+KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
+SUFFIXES = tuple(KIND_OF_SUFFIX)
+# Known to be something, and refused with advice rather than as unknown.
+_REFUSED_SUFFIXES = (".doc", ".xls", ".ppt", ".wps", ".docm", ".xlsm", ".pptm", ".rar", ".7z", ".gz", ".xml")
+# Tables of any size stream from disk; everything else is loaded and bounded by `max_bytes`.
+STREAMED = ("jsonl", "csv", "parquet")
+# Formats whose parsers are large or written in C: read in a process that can be killed.
+ISOLATED = ("docx", "pptx", "xlsx", "pdf", "image", "mail")
+_MAGIC = (
+    (b"%PDF-", "pdf"),
+    (b"\x89PNG\r\n\x1a\n", "image"),
+    (b"\xff\xd8\xff", "image"),
+    (b"BM", "image"),
+    (b"II*\x00", "image"),
+    (b"MM\x00*", "image"),
+    (b"PAR1", "parquet"),
+)
+_FOREIGN = (
+    (b"\xd0\xcf\x11\xe0", "an old or encrypted Office file; save it as docx, xlsx or pptx without a password"),
+    (b"Rar!", "a rar archive; pack it as zip"),
+    (b"7z\xbc\xaf", "a 7z archive; pack it as zip"),
+    (b"\x1f\x8b", "a gzip archive; pack it as zip"),
+)
+_PACKAGES = (("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be read: `id` is the path, `path#line`, or the record's own id."""
+    """What could not be read: `id` is the path, `path#line`, `path!member`, or the record's own id."""
 
     id: str
-    error: InputError
+    error: NlpComplianceError
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as all files below them that a reader knows, in order of name."""
-    out: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+Item = Document | Failure
+
+
+class Isolated(Protocol):
+    """Reads the isolated formats elsewhere, where a crash or an endless loop does no harm."""
+
+    def read(self, data: bytes, name: str, folder: Path | None) -> Iterator[Item]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads files under `limits`; without `isolated` everything is parsed in this process."""
+
+    limits: Limits
+    text_column: str | None = None
+    isolated: Isolated | None = None
+
+    def read_path(self, path: Path) -> Iterator[Item]:
+        """All documents of one file, in order, with a Failure for each part that could not be read."""
+        try:
+            kind = KIND_OF_SUFFIX.get(path.suffix.lower())
+            if kind in STREAMED:
+                yield from self._streamed(path, kind)
+            else:
+                yield from self.read_bytes(self._load(path), str(path), folder=path.parent)
+        except NlpComplianceError as error:
+            yield Failure(str(path), error)
+        except OSError as error:
+            yield Failure(str(path), UnreadableFileError(f"{path}: {error.strerror or error}; check the file"))
+
+    def read_bytes(self, data: bytes, name: str, *, folder: Path | None = None, depth: int = 0) -> Iterator[Item]:
+        """As `read_path`, of bytes in memory. `folder` is where a saved page's pictures may lie."""
+        try:
+            self.limits.check(name, len(data), self.limits.max_bytes, "size in bytes")
+            kind = kind_of(data, name)
+            if kind == "zip":
+                yield from self._members(archive.members(data, name, self.limits), name, depth)
+            elif self.isolated and (kind in ISOLATED or (kind == "html" and has_pictures(data))):
+                yield from self.isolated.read(data, name, folder)
+            else:
+                yield from self._parsed(kind, data, name, folder)
+                if kind == "mail":
+                    yield from self._members(mail.attachments(data, name), name, depth)
+        except NlpComplianceError as error:
+            yield Failure(name, error)
+
+    def _load(self, path: Path) -> bytes:
+        self.limits.check(str(path), path.stat().st_size, self.limits.max_bytes, "size in bytes")
+        return path.read_bytes()
+
+    def _streamed(self, path: Path, kind: str) -> Iterator[Item]:
+        if kind == "jsonl":
+            return _items(table.read_jsonl(path))
+        if kind == "csv":
+            return _items(table.read_csv(path, text_column=self.text_column))
+        return _items(table.read_parquet(path, text_column=self.text_column))
+
+    def _members(self, members: Iterable[tuple[str, bytes | InputError]], name: str, depth: int) -> Iterator[Item]:
+        if depth >= self.limits.max_nesting:
+            raise LimitExceededError(
+                f"{name}: archives stand {depth + 1} deep; allowed: {self.limits.max_nesting} (max_nesting); unpack it"
+            )
+        for member, content in members:
+            where = f"{name}!{member}"
+            if isinstance(content, InputError):
+                yield Failure(where, content)
+            else:
+                yield from self.read_bytes(content, where, depth=depth + 1)
+
+    def _parsed(self, kind: str, data: bytes, name: str, folder: Path | None) -> Iterator[Item]:
+        # The readers of binary formats are imported when the first such file comes: most scans hold none.
+        if kind == "jsonl":
+            yield from _items(table.jsonl_rows(enumerate(data.splitlines(), 1), name))
+        elif kind == "csv":
+            yield from _items(table.csv_rows(data, name, text_column=self.text_column))
+        elif kind == "xlsx":
+            archive.check_package(data, name, self.limits)
+            yield from _items(table.read_xlsx(data, name, text_column=self.text_column))
         else:
-            out.append(path)
-    return out
+            yield self._document(kind, data, name, folder)
 
+    def _document(self, kind: str, data: bytes, name: str, folder: Path | None) -> Document:
+        limits = self.limits
+        if kind == "html":
+            return read_html(data, identifier=name, path=name, limits=limits, find_picture=_beside(folder, limits))
+        if kind == "mail":
+            return mail.read_mail(data, name, limits)
+        if kind == "image":
+            from nlp_compliance.ingest.image import read_image
 
-def read_path(path: Path, *, max_bytes: int) -> Iterator[Document | Failure]:
-    """All documents of one file. A JSONL file of any size streams; other files are at most `max_bytes` long."""
-    try:
-        if path.suffix.lower() in TABLE_SUFFIXES:
-            for item in read_jsonl(path):
-                yield Failure(*item) if isinstance(item, tuple) else item
-        else:
-            yield read_bytes(_load(path, max_bytes), name=str(path))
-    except InputError as error:
-        yield Failure(str(path), error)
-    except OSError as error:
-        yield Failure(str(path), UnreadableFileError(f"{path}: {error.strerror or error}"))
+            return read_image(data, name, limits)
+        if kind == "pdf":
+            from nlp_compliance.ingest.pdf import read_pdf
 
+            return read_pdf(data, name, limits)
+        if kind in ("docx", "pptx"):
+            from nlp_compliance.ingest import office
 
-def _load(path: Path, max_bytes: int) -> bytes:
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise LimitExceededError(f"{path} has {size} bytes; allowed: {max_bytes} (max_upload_bytes); split the file")
-    return path.read_bytes()
-
-
-def read_bytes(data: bytes, *, name: str) -> Document:
-    """The document in `data`. The content decides before the extension of `name`. Raises InputError."""
-    suffix = Path(name).suffix.lower()
-    if suffix in HTML_SUFFIXES or looks_like_html(data):
-        return read_html(data, identifier=name, path=name)
-    if suffix in TEXT_SUFFIXES:
+            archive.check_package(data, name, limits)
+            return (office.read_docx if kind == "docx" else office.read_pptx)(data, name, limits)
+        if kind != "text":
+            raise UnsupportedFormatError(f"{name}: {kind} can be read from a file only; unpack it")
+        if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
+
+
+def expand(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as given, folders as all files below them that a reader knows or knowingly refuses, in order of name."""
+    known = {*SUFFIXES, *_REFUSED_SUFFIXES}
+    for path in paths:
+        if path.is_dir():
+            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in known)
+        else:
+            yield path
+
+
+def kind_of(data: bytes, name: str) -> str:
+    """The kind of a file by its content, else by its name. Raises UnsupportedFormatError or UnreadableFileError."""
+    suffix = Path(name.rpartition("!")[2]).suffix.lower()
+    by_name = KIND_OF_SUFFIX.get(suffix)
+    for magic, advice in _FOREIGN:
+        if data.startswith(magic):
+            raise UnsupportedFormatError(f"{name}: is {advice}")
+    if data.startswith(b"PK"):
+        return _package_kind(data, name)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image"
+    for magic, kind in _MAGIC:
+        if data.startswith(magic) and (len(magic) > 2 or by_name == kind):
+            return kind
+    if by_name == "mail" or (by_name is None and mail.looks_like_mail(data)):
+        return "mail"
+    if by_name in ("jsonl", "csv", "text", "html"):
+        return "html" if by_name == "text" and looks_like_html(data) else by_name
+    if looks_like_html(data):
+        return "html"
+    if by_name is not None:
+        raise UnreadableFileError(
+            f"{name}: the name says {suffix}, the content is something else or cut off; save the file again"
+        )
     raise UnsupportedFormatError(
         f"{name}: no reader for {suffix or 'a file without extension'}; readable: {', '.join(SUFFIXES)}"
     )
+
+
+def _package_kind(data: bytes, name: str) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as package:
+            names = set(package.namelist())
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise UnreadableFileError(f"{name}: the file is cut off or broken ({error}); save or pack it again") from error
+    if any(n.endswith("vbaProject.bin") for n in names):
+        raise UnsupportedFormatError(f"{name}: carries macros; save it as docx, xlsx or pptx without macros")
+    return next((kind for part, kind in _PACKAGES if part in names), "zip")
+
+
+def _items(rows: Iterable[table.Row]) -> Iterator[Item]:
+    return (Failure(*row) if isinstance(row, tuple) else row for row in rows)
+
+
+def _beside(folder: Path | None, limits: Limits) -> FindPicture:
+    """Finds pictures that a browser saved beside a page; nothing outside the page's own folder is opened."""
+
+    def find(address: str) -> bytes | None:
+        if folder is None or "://" in address or address.startswith(("/", "data:")):
+            return None
+        home = folder.resolve()
+        try:
+            path = (home / unquote(address.split("?")[0])).resolve()
+            inside = path.is_relative_to(home) and path.is_file() and path.stat().st_size <= limits.max_bytes
+            return path.read_bytes() if inside else None
+        except (OSError, ValueError):
+            return None
+
+    return find

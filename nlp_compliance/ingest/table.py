@@ -1,30 +1,66 @@
-"""JSON Lines: one record a line with `text`, optional `id` and `published`; every other field is carried through."""
+"""Tables with one text a row: JSON Lines, CSV, xlsx, Parquet. Rows stream; a bad row fails alone.
+
+The text column is the one named, else the first with a usual name, else the one with the longest texts in the first
+rows. `id`, `published`, `title`, `author`, `account`, `url` (or their Chinese names) are understood; every other
+column is carried through into the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+import codecs
+import csv
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from nlp_compliance.errors import InputError, RecordError, TextEncodingError
+from nlp_compliance.errors import (
+    InputError,
+    LimitExceededError,
+    MissingExtraError,
+    RecordError,
+    TextEncodingError,
+    UnreadableFileError,
+)
 from nlp_compliance.ingest.plain import paragraph_blocks
 from nlp_compliance.records import Document, Source
 
-_OWN = {"id", "text", "published", "title", "author", "account", "url"}
+Row = Document | tuple[str, InputError]
+_FIELDS = {
+    "id": ("id", "编号", "序号", "文章id"),
+    "text": ("text", "正文", "内容", "文案", "文本", "全文", "content", "body", "article"),
+    "published": ("published", "发布时间", "发布日期", "日期", "publish_time", "date"),
+    "title": ("title", "标题"),
+    "author": ("author", "作者"),
+    "account": ("account", "公众号", "账号", "来源账号"),
+    "url": ("url", "链接", "网址", "link"),
+}
+_OWN = set(_FIELDS)
+_LOOKED_AT = 50
+# A cell may be as long as a text may be; the csv module's own bound of 131,072 would break long articles.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
-def read_jsonl(path: Path) -> Iterator[Document | tuple[str, InputError]]:
+def read_jsonl(path: Path) -> Iterator[Row]:
     """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped."""
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                where = f"{path}#{number}"
-                try:
-                    yield record_document(_parsed(line, number), where)
-                except InputError as error:
-                    yield where, error
+        yield from jsonl_rows(enumerate(stream, 1), str(path))
+
+
+def jsonl_rows(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Row]:
+    """As `read_jsonl`, of numbered lines from anywhere."""
+    for number, line in lines:
+        if line.strip():
+            where = f"{name}#{number}"
+            try:
+                yield record_document(_parsed(line, number), where)
+            except InputError as error:
+                yield where, error
 
 
 def _parsed(line: bytes, number: int) -> object:
@@ -42,7 +78,7 @@ def record_document(record: object, where: str) -> Document:
     text = record.get("text")
     if not isinstance(text, str):
         raise RecordError(f"field text is {'absent' if text is None else type(text).__name__}; expected a string")
-    identifier = record.get("id", where)
+    identifier = record.get("id")
     source = Source(
         path=where.rpartition("#")[0],
         media_type="application/jsonl",
@@ -50,13 +86,168 @@ def record_document(record: object, where: str) -> Document:
         extra={k: v for k, v in record.items() if k not in _OWN},
         **{k: str(record[k]) for k in ("title", "author", "account", "url") if record.get(k) is not None},
     )
-    return Document(str(identifier), text, paragraph_blocks(text), source)
+    return Document(where if identifier is None else str(identifier), text, paragraph_blocks(text), source)
 
 
 def _day(value: object) -> date | None:
-    if value is None:
+    if value is None or value == "":
         return None
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    raw = str(value).strip()[:10].replace("/", "-").replace(".", "-")
     try:
-        return date.fromisoformat(str(value)[:10])
+        return date.fromisoformat(raw)
+    except ValueError:
+        pass
+    try:
+        year, month, day = raw.split("-")
+        return date(int(year), int(month), int(day))
     except ValueError as error:
         raise RecordError(f"field published is {value!r}; expected a day as 2026-01-31") from error
+
+
+def read_csv(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
+    """Rows of a CSV or TSV file in UTF-8, UTF-16 or GB18030, with a heading line. Row 1 is the first below it."""
+    with path.open("rb") as raw:
+        encoding = _encoding(raw)
+        with io.TextIOWrapper(raw, encoding=encoding, newline="", errors="strict") as stream:
+            yield from _csv_rows(stream, str(path), text_column)
+
+
+def csv_rows(data: bytes, name: str, *, text_column: str | None = None) -> Iterator[Row]:
+    """As `read_csv`, of bytes already in memory."""
+    encoding = _encoding(io.BytesIO(data))
+    stream = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
+    yield from _csv_rows(stream, name, text_column)
+
+
+def _encoding(raw: Any) -> str:
+    """By the byte order mark, else UTF-8 where the first megabyte is valid, else GB18030."""
+    head: bytes = raw.read(1_000_000)
+    raw.seek(0)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "gb18030"
+    return "utf-8-sig"
+
+
+def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> Iterator[Row]:
+    head = stream.read(8192)
+    stream.seek(0)
+    delimiter = max(",\t;|", key=head.partition("\n")[0].count)
+    try:
+        reader = csv.DictReader(stream, delimiter=delimiter, strict=False)
+        if not reader.fieldnames:
+            raise RecordError(f"{name}: the table has no heading line; the first line must name the columns")
+        yield from _table_rows(reader, name, text_column)
+    except UnicodeDecodeError as error:
+        raise TextEncodingError(f"{name}: {error.reason} at byte {error.start}; save the table as UTF-8") from error
+    except csv.Error as error:
+        raise UnreadableFileError(f"{name}: the table breaks off ({error}); export it again as CSV") from error
+
+
+def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_rows: int = 1_048_576) -> Iterator[Row]:
+    """Rows of every sheet of a workbook; the first row of a sheet names its columns. Raises UnreadableFileError."""
+    # Imported here because most scans hold no workbook.
+    import zipfile
+
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    broken = (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError)
+    try:
+        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    except broken as error:
+        raise UnreadableFileError(f"{name}: the workbook is broken ({error}); save it again as xlsx") from error
+    try:
+        for sheet in book.worksheets:
+            where = name if len(book.worksheets) == 1 else f"{name}!{sheet.title}"
+            yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column)
+    except broken as error:
+        raise UnreadableFileError(f"{name}: the workbook breaks off ({error}); save it again as xlsx") from error
+    finally:
+        book.close()
+
+
+def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str, object]]:
+    rows = sheet.iter_rows(values_only=True)
+    heading = [str(cell).strip() if cell is not None else "" for cell in next(rows, ())]
+    for number, cells in enumerate(rows, 1):
+        if number > max_rows:
+            raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
+        yield {k: v for k, v in zip(heading, cells, strict=False) if k and v is not None}
+
+
+def read_parquet(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
+    """Rows of a Parquet file, batch by batch. Raises MissingExtraError without the extra `parquet`."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError(
+            "Parquet needs the optional extra parquet; install it: pip install 'nlp-compliance[parquet]'"
+        ) from error
+    try:
+        with pq.ParquetFile(path) as table:
+            rows = (row for batch in table.iter_batches(batch_size=512) for row in batch.to_pylist())
+            yield from _table_rows(rows, str(path), text_column)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UnreadableFileError(f"{path}: the Parquet file is broken ({error}); write it again") from error
+
+
+def _table_rows(rows: Iterable[Mapping[Any, object]], name: str, text_column: str | None) -> Iterator[Row]:
+    stream = iter(rows)
+    first = list(islice(stream, _LOOKED_AT))
+    if not first:
+        return
+    names = _column_names(first, name, text_column)
+    for number, row in enumerate(chain(first, stream), 1):
+        where = f"{name}#{number}"
+        if not any(str(v).strip() for v in row.values() if v is not None):
+            continue
+        try:
+            yield record_document(_renamed(row, names), where)
+        except InputError as error:
+            yield where, error
+
+
+def _column_names(rows: list[Mapping[Any, object]], name: str, text_column: str | None) -> dict[str, str]:
+    """Column of the table for each of our fields. Raises RecordError when no column can be the text."""
+    columns = list(dict.fromkeys(str(k) for row in rows for k in row if k is not None))
+    by_folded = {c.strip().casefold(): c for c in reversed(columns)}
+    names = {field: by_folded[a] for field, aliases in _FIELDS.items() for a in reversed(aliases) if a in by_folded}
+    if text_column is not None:
+        if text_column not in columns:
+            raise RecordError(f"{name}: no column {text_column!r}; the table has {', '.join(columns)}")
+        names["text"] = text_column
+    elif "text" not in names:
+        lengths = {c: sum(len(v) for row in rows if isinstance(v := row.get(c), str)) / len(rows) for c in columns}
+        longest = max(lengths, key=lambda c: lengths[c], default="")
+        if lengths.get(longest, 0.0) < 8:
+            raise RecordError(f"{name}: no column holds text; name it with --text-column; found {', '.join(columns)}")
+        names["text"] = longest
+    return {column: field for field, column in names.items()}
+
+
+def _renamed(row: Mapping[Any, object], names: dict[str, str]) -> dict[str, object]:
+    out: dict[str, object] = {}
+    for column, value in row.items():
+        if column is None:
+            # More cells than headings: the csv module puts the rest under None.
+            out["_rest"] = value
+        else:
+            out[names.get(str(column), str(column))] = _plain(value)
+    if out.get("text") is None:
+        out["text"] = ""
+    return out
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool | list | dict) or value is None else str(value)

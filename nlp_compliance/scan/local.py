@@ -1,21 +1,36 @@
-"""Scan files, folders and JSONL on this machine, in bounded memory, failures kept apart."""
+"""Scan files, folders and tables on this machine: bounded memory, several processes, resumable."""
 
 from __future__ import annotations
 
-from collections import Counter
+import multiprocessing
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
+import orjson
+
 from nlp_compliance.checker import Checker
 from nlp_compliance.errors import InputError, NlpComplianceError
-from nlp_compliance.ingest.reader import Failure, expand, read_path
+from nlp_compliance.ingest.reader import Failure, Item, Reader, expand
 from nlp_compliance.records import Document, Report
-from nlp_compliance.schema import report_to_dict
+from nlp_compliance.rulebook import load_rulebook
+from nlp_compliance.scan.journal import Journal
+from nlp_compliance.scan.outputs import write_output
+from nlp_compliance.scan.tasks import Task, plan
+from nlp_compliance.scan.worker import Job, Row, Worker
 
 _BATCH = 64
+# Tasks in flight per worker: enough to keep it busy while the journal is written, few enough to stay small.
+_AHEAD = 3
+# Tells how much work a finished task was: (weight in bytes, documents).
+Progress = Callable[[int, int], None]
+# Runs tasks and gives (task, rows) in the order of the tasks; local processes or a cluster.
+Engine = Callable[[Job, Iterable[Task]], Iterator[tuple[Task, list[Row]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +43,11 @@ class Scanned:
 
 @dataclass(slots=True)
 class Summary:
-    """What a scan met: documents by risk, findings by label, documents not fully read, failures."""
+    """What a scan met: documents by risk, account and label, documents not fully read, failures."""
 
     risks: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    accounts: Counter[str] = field(default_factory=Counter)
     partly_read: int = 0
     failed: int = 0
 
@@ -43,45 +59,172 @@ class Summary:
         if isinstance(item, Failure):
             self.failed += 1
             return
-        self.risks[item.report.risk] += 1
-        self.labels.update({f.label for f in item.report.findings if f.verdict == "violation"})
-        self.partly_read += not item.report.coverage.complete
+        labels = {f.label for f in item.report.findings if f.verdict == "violation"}
+        self._count(item.report.risk, labels, item.document.source.account, item.report.coverage.complete)
+
+    def add_line(self, line: bytes) -> None:
+        """A row of output as JSON."""
+        row = orjson.loads(line)
+        labels = {f["label"] for f in row["findings"] if f["verdict"] == "violation"}
+        self._count(row["risk"], labels, row["source"].get("account"), row["coverage"]["complete"])
+
+    def _count(self, risk: str, labels: set[str], account: str | None, complete: bool) -> None:
+        self.risks[risk] += 1
+        self.labels.update(labels)
+        self.partly_read += not complete
+        if account and risk != "none":
+            self.accounts[account] += 1
 
 
-def read_all(paths: Sequence[Path], *, max_bytes: int) -> Iterator[Document | Failure]:
+def read_all(paths: Sequence[Path], reader: Reader) -> Iterator[Item]:
     """Documents of all paths in order."""
     for path in expand(paths):
-        yield from read_path(path, max_bytes=max_bytes)
+        yield from reader.read_path(path)
 
 
-def scan(
-    checker: Checker,
-    items: Iterable[Document | Failure],
-    *,
-    as_of: date | None = None,
-    done: Callable[[int], None] = lambda _: None,
-) -> Iterator[Scanned | Failure]:
-    """Results in the order of the input; `done` is told after every batch how many items it held."""
+def scan(checker: Checker, items: Iterable[Item], *, as_of: date | None = None) -> Iterator[Scanned | Failure]:
+    """Results in the order of the input, in this process."""
     stream = iter(items)
     while batch := list(islice(stream, _BATCH)):
         documents = [item for item in batch if isinstance(item, Document)]
         results = iter(checker.check_many(documents, as_of=as_of))
         for item in batch:
             yield item if isinstance(item, Failure) else _result(item, next(results))
-        done(len(batch))
 
 
 def _result(document: Document, result: Report | NlpComplianceError) -> Scanned | Failure:
-    if isinstance(result, Report):
-        return Scanned(document, result)
-    return Failure(document.id, result if isinstance(result, InputError) else InputError(str(result)))
+    return Scanned(document, result) if isinstance(result, Report) else Failure(document.id, result)
 
 
-def result_row(item: Scanned | Failure) -> dict[str, object]:
-    """The output line: the report with the record's own further fields, or the id with the error."""
-    if isinstance(item, Failure):
-        return {"id": item.id, "error": {"code": item.error.code, "message": str(item.error)}}
-    row = report_to_dict(item.report)
-    if item.document.source.extra:
-        row["extra"] = item.document.source.extra
-    return row
+def errors_path(out: Path) -> Path:
+    return out.with_name(out.name + ".errors.jsonl")
+
+
+def scan_to_file(
+    paths: Sequence[Path],
+    out: Path,
+    job: Job,
+    *,
+    engine: Engine,
+    restart: bool = False,
+    retry_errors: bool = False,
+    progress: Progress = lambda weight, documents: None,
+) -> Summary:
+    """Scans `paths` into `out` and its errors file; after any interruption the same call goes on where it was.
+
+    Raises InputError when a work file of another command is in the way or there is nothing to retry.
+    """
+    kept: list[bytes] = []
+    if retry_errors:
+        job, kept = _retry(out, job)
+    journal = Journal(out.with_name(out.name + ".part"), _command(paths, job, out), restart=restart)
+    try:
+        if kept and not journal.done.files and not journal.done.rows:
+            journal.add(("", 0), [Row(False, line) for line in kept])
+        for task, rows in engine(job, plan(paths, job.reader(), journal.done)):
+            journal.add(task.key, rows)
+            progress(task.weight, len(rows))
+        return _finish(journal, out, job)
+    finally:
+        journal.close()
+
+
+def _command(paths: Sequence[Path], job: Job, out: Path) -> dict[str, object]:
+    """What must be the same for a work file to be continued."""
+    settings = job.settings
+    return {
+        "paths": [str(p) for p in paths],
+        "out": out.name,
+        "as_of": job.as_of,
+        "text_column": job.text_column,
+        "only": sorted(job.only) if job.only is not None else None,
+        "rulebook": load_rulebook(settings.rules_dirs).version,
+        "model": _model_version(settings.bundle),
+        "settings": {k: str(getattr(settings, k)) for k in ("detectors", "advisory", "review_band", "max_text_chars")},
+    }
+
+
+def _model_version(bundle: Path) -> str:
+    manifest = bundle / "manifest.json"
+    return orjson.loads(manifest.read_bytes())["version"] if manifest.is_file() else "linear"
+
+
+def _retry(out: Path, job: Job) -> tuple[Job, list[bytes]]:
+    errors = errors_path(out)
+    if out.suffix.lower() != ".jsonl" or not out.is_file() or not errors.is_file():
+        raise InputError(f"--retry-errors needs {out} as .jsonl and {errors}, both of an earlier scan; scan first")
+    failed = frozenset(str(orjson.loads(line)["id"]) for line in errors.read_bytes().splitlines() if line.strip())
+    return replace(job, only=failed), out.read_bytes().splitlines()
+
+
+def _finish(journal: Journal, out: Path, job: Job) -> Summary:
+    summary = Summary()
+    for line in journal.rows(failed=False):
+        summary.add_line(line)
+    write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs))
+    summary.failed = _write_errors(errors_path(out), journal.rows(failed=True))
+    journal.remove()
+    return summary
+
+
+def _write_errors(target: Path, lines: Iterator[bytes]) -> int:
+    """The number of failures; no file where there are none."""
+    draft = target.with_name(target.name + ".draft")
+    count = 0
+    with draft.open("wb") as stream:
+        for line in lines:
+            stream.write(line + b"\n")
+            count += 1
+    draft.replace(target)
+    if not count:
+        target.unlink()
+    return count
+
+
+def in_this_process(job: Job, tasks: Iterable[Task]) -> Iterator[tuple[Task, list[Row]]]:
+    """One worker, no further process but the reader's own child."""
+    worker = Worker(job)
+    for task in tasks:
+        yield task, worker.run(task)
+
+
+_worker: Worker | None = None
+
+
+def _start(job: Job) -> None:
+    global _worker
+    _worker = Worker(job)
+
+
+def _run(task: Task) -> list[Row]:
+    assert _worker is not None
+    return _worker.run(task)
+
+
+def in_processes(workers: int) -> Engine:
+    """An engine of `workers` processes on this machine, each with its own model on one thread."""
+
+    def run(job: Job, tasks: Iterable[Task]) -> Iterator[tuple[Task, list[Row]]]:
+        context = multiprocessing.get_context("spawn")
+        job = replace(job, settings=job.settings.replace(threads=1))
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job,)) as pool:
+            waiting: deque[tuple[Task, Future[list[Row]]]] = deque()
+            try:
+                for task in tasks:
+                    waiting.append((task, pool.submit(_run, task)))
+                    if len(waiting) >= workers * _AHEAD:
+                        done, future = waiting.popleft()
+                        yield done, future.result()
+                while waiting:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            except BrokenProcessPool as error:
+                raise NlpComplianceError(
+                    "a worker process was killed (out of memory?); what is done is kept: run the same command again, "
+                    "with fewer --workers if memory is short"
+                ) from error
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    return run

@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from nlp_compliance.errors import InputError
-from nlp_compliance.ingest.reader import Failure, expand, read_bytes, read_path
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import Failure, Reader, expand
 from nlp_compliance.records import Document
+from nlp_compliance.settings import Settings
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 FILES = sorted(SAMPLES.iterdir())
+READER = Reader(Limits.of(Settings()))
 
 
 def documents(path: Path) -> list[Document]:
-    items = list(read_path(path, max_bytes=1_000_000))
+    items = list(READER.read_path(path))
     assert not [i for i in items if isinstance(i, Failure)]
     return items
 
@@ -49,31 +52,35 @@ def test_cells_of_a_table_stay_apart():
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
 def test_encodings(encoding):
-    assert read_bytes("惠民保今日开放".encode(encoding), name="a.txt").text == "惠民保今日开放"
+    (document,) = READER.read_bytes("惠民保今日开放".encode(encoding), "a.txt")
+    assert document.text == "惠民保今日开放"
 
 
 @pytest.mark.parametrize(
     ("data", "name", "said"),
     [
-        (b"\xff\xff\xff\x00\x81", "a.txt", "UTF-8"),
+        (b"\xff\xff\xff\x81", "a.txt", "UTF-8"),
+        (b"ab\x00c", "a.txt", "binary"),
         (b"MZ\x90", "a.exe", "no reader for .exe"),
         (b"abc", "noextension", "without extension"),
     ],
 )
 def test_unreadable(data, name, said):
-    with pytest.raises(InputError, match=said):
-        read_bytes(data, name=name)
+    (failure,) = READER.read_bytes(data, name)
+    assert isinstance(failure.error, InputError) and said in str(failure.error)
 
 
 def test_content_decides_before_the_extension():
-    assert read_bytes(b"<!DOCTYPE html><p>99</p>", name="a.txt").source.media_type == "text/html"
+    (document,) = READER.read_bytes(b"<!DOCTYPE html><p>99</p>", "a.txt")
+    assert document.source.media_type == "text/html"
 
 
 def test_a_file_over_the_limit_or_gone_fails_alone(tmp_path):
-    (tmp_path / "big.txt").write_text("保" * 100, "utf-8")
-    (failure,) = read_path(tmp_path / "big.txt", max_bytes=10)
-    assert "300 bytes" in str(failure.error) and failure.error.code == "limit_exceeded"
-    (gone,) = read_path(tmp_path / "gone.txt", max_bytes=10)
+    (tmp_path / "big.txt").write_text("保" * 400, "utf-8")
+    reader = Reader(Limits.of(Settings(max_upload_bytes=1_000)))
+    (failure,) = reader.read_path(tmp_path / "big.txt")
+    assert "1200; allowed: 1000" in str(failure.error) and failure.error.code == "limit_exceeded"
+    (gone,) = reader.read_path(tmp_path / "gone.txt")
     assert isinstance(gone, Failure)
 
 

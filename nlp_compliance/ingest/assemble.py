@@ -1,0 +1,52 @@
+"""Puts pieces of a source together into one text with blocks: the one place where offsets of blocks are made."""
+
+from __future__ import annotations
+
+from nlp_compliance.records import Block, Box, Coverage, Document, Source
+
+
+class Assembly:
+    """Grows a document piece by piece. Pieces are joined by line feeds; blank pieces add nothing."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._blocks: list[Block] = []
+        self._unread: list[str] = []
+
+    def add(
+        self,
+        text: str,
+        kind: str = "paragraph",
+        *,
+        page: int | None = None,
+        box: Box | None = None,
+        confidence: float | None = None,
+        visible: bool = True,
+    ) -> None:
+        """One block. Offsets are code points of the text that `document` will hold."""
+        text = text.strip()
+        if not text:
+            return
+        start = self._length
+        self._parts.append(text)
+        self._length += len(text) + 1
+        self._blocks.append(Block(start, start + len(text), kind, page, box, confidence, visible))
+
+    def unread(self, what: str) -> None:
+        """Names, in Chinese, a part of the source that could not be read."""
+        if what not in self._unread:
+            self._unread.append(what)
+
+    @property
+    def characters(self) -> int:
+        return self._length
+
+    def document(self, identifier: str, source: Source) -> Document:
+        return Document(
+            identifier,
+            "\n".join(self._parts),
+            tuple(self._blocks),
+            source,
+            Coverage(complete=not self._unread, unread=tuple(self._unread)),
+        )

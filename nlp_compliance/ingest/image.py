@@ -1,0 +1,82 @@
+"""Pictures: png, jpg, webp, bmp, tiff. Tall posters keep their boxes; doubtful regions are listed, not dropped."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from nlp_compliance.errors import LimitExceededError, MissingExtraError, UnreadableFileError
+from nlp_compliance.ingest import ocr
+from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.records import Document, Source
+
+MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "BMP": "image/bmp", "TIFF": "image/tiff"}
+# Icons, avatars and rules carry no copy.
+_SMALLEST_SIDE = 40
+
+
+def read_image(data: bytes, name: str, limits: Limits) -> Document:
+    """The text of one picture. Raises UnreadableFileError, LimitExceededError or MissingExtraError."""
+    if not limits.ocr:
+        raise MissingExtraError(f"{name}: reading pictures is switched off; set ocr to true")
+    pixels, media_type = pixels_of(data, name, limits)
+    assembly = Assembly()
+    add_picture(assembly, pixels, "图片")
+    return assembly.document(name, Source(path=name, media_type=media_type))
+
+
+def pixels_of(data: bytes, name: str, limits: Limits) -> tuple[npt.NDArray[np.uint8], str]:
+    """(height, width, 3) pixels and media type; the size is checked before anything is unpacked."""
+    try:
+        with warnings.catch_warnings():
+            # The pixel limit below is the bound; Pillow's own warning would say the same twice.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=list(MEDIA_TYPES)) as picture:
+                limits.check(name, picture.width * picture.height, limits.max_pixels, "pixels")
+                picture.load()
+                media_type = MEDIA_TYPES[picture.format or "PNG"]
+                return np.asarray(_on_white(picture)), media_type
+    except Image.DecompressionBombError as error:
+        # Pillow refuses the largest on its own, before our bound is asked.
+        raise LimitExceededError(f"{name}: too many pixels ({error}); allowed: {limits.max_pixels}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UnreadableFileError(f"{name}: the picture is broken ({error}); export it again as png or jpg") from error
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def add_picture(assembly: Assembly, pixels: npt.NDArray[np.uint8], what: str, *, page: int | None = None) -> None:
+    """The lines of one picture as blocks; `what` names it in Chinese where something is unread or doubtful."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < _SMALLEST_SIDE:
+        return
+    doubtful = 0
+    for line in ocr.read_lines(pixels):
+        doubtful += line.confidence < ocr.DOUBTFUL
+        assembly.add(line.text, "ocr_line", page=page, box=line.box, confidence=line.confidence)
+    if doubtful:
+        assembly.unread(f"{what}有{doubtful}处文字识别把握不足，请对照原图")
+
+
+def add_embedded(assembly: Assembly, data: bytes, what: str, limits: Limits, *, page: int | None = None) -> None:
+    """A picture inside another file; one that cannot be read is named in the coverage and loses nothing beside it."""
+    if not limits.ocr or not ocr.available():
+        assembly.unread(f"{what}未识别文字（未安装或未启用文字识别）")
+        return
+    try:
+        pixels, _ = pixels_of(data, what, limits)
+    except Exception as error:
+        assembly.unread(f"{what}无法读取（{error}）")
+        return
+    add_picture(assembly, pixels, what, page=page)

@@ -1,0 +1,108 @@
+"""A child process that parses binary formats: it can crash, hang or eat memory, and only its own file is lost.
+
+The child is started with the first such file and kept for the next; it is killed when a file takes longer than
+`max_seconds` without a new document, and replaced after any end it did not announce.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from nlp_compliance.errors import LimitExceededError, UnreadableFileError
+from nlp_compliance.ingest.reader import Failure, Item, Reader
+
+# Virtual memory of the child in bytes: OCR needs about 1 GiB, the rest is what thread pools reserve.
+_CHILD_MEMORY = 8 << 30
+
+
+def _serve(connection: Connection, reader: Reader) -> None:
+    """The child: answers (data, name, folder) with items, then with None."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_CHILD_MEMORY, _CHILD_MEMORY))
+    while True:
+        try:
+            data, name, folder = connection.recv()
+        except EOFError:
+            return
+        try:
+            for item in reader.read_bytes(data, name, folder=folder):
+                connection.send(item)
+        except Exception as error:
+            # A parser's own failure is that file's failure, whatever it is called.
+            says = f"{name}: cannot be read ({type(error).__name__}: {error}); save the file again"
+            connection.send(Failure(name, UnreadableFileError(says)))
+        connection.send(None)
+
+
+class ChildReader:
+    """`reader` in a child process. Use as a context manager, or call `close`."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = replace(reader, isolated=None)
+        self._context = multiprocessing.get_context("spawn")
+        self._child: BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    def read(self, data: bytes, name: str, folder: Path | None = None) -> Iterator[Item]:
+        """Items of one file as they come. Never raises for the file's sake."""
+        seconds = self.reader.limits.max_seconds
+        connection = self._ready()
+        finished = False
+        try:
+            connection.send((data, name, folder))
+            while True:
+                if not connection.poll(seconds):
+                    says = f"{name}: takes longer than {seconds} s (max_seconds); split the file or raise the limit"
+                    yield Failure(name, LimitExceededError(says))
+                    return
+                item: Any = connection.recv()
+                if item is None:
+                    finished = True
+                    return
+                yield item
+        except (EOFError, OSError) as error:
+            says = f"{name}: the reader stopped ({error or type(error).__name__}); the file is broken or too large"
+            yield Failure(name, UnreadableFileError(says))
+        finally:
+            if not finished:
+                self.close()
+
+    def close(self) -> None:
+        """Kills the child; the next `read` starts a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._child is not None:
+            self._child.kill()
+            self._child.join()
+        self._child = self._connection = None
+
+    def _ready(self) -> Connection:
+        if self._connection is None or self._child is None or not self._child.is_alive():
+            self.close()
+            own, theirs = self._context.Pipe()
+            self._child = self._context.Process(target=_serve, args=(theirs, self.reader), daemon=True)
+            self._child.start()
+            theirs.close()
+            self._connection = own
+        return self._connection
+
+    def __enter__(self) -> ChildReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def isolated_reader(reader: Reader) -> Reader:
+    """`reader` with its binary formats read in a child process."""
+    return replace(reader, isolated=ChildReader(reader))

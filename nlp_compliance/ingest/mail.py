@@ -1,0 +1,103 @@
+"""E-mail (.eml) and web archives (.mhtml): both are MIME messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+
+from nlp_compliance.errors import UnreadableFileError
+from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.wechat import read_html
+from nlp_compliance.records import Document, Source
+
+
+def looks_like_mail(data: bytes) -> bool:
+    head = data[:4096].lower()
+    return b"mime-version:" in head or (
+        head.startswith((b"from:", b"received:", b"return-path:")) and b"\nsubject:" in head
+    )
+
+
+def read_mail(data: bytes, name: str, limits: Limits) -> Document:
+    """The message itself; what is attached comes from `attachments`. Raises UnreadableFileError."""
+    message = _parsed(data, name)
+    page = _web_archive(message)
+    if page is not None:
+        pictures = _pictures(message)
+        return read_html(page, identifier=name, path=name, limits=limits, find_picture=pictures.get)
+    assembly = Assembly()
+    assembly.add(str(message["subject"] or ""), "title")
+    body = message.get_body(preferencelist=("html", "plain"))
+    if body is not None and body.get_content_type() == "text/html":
+        inner = read_html(_bytes(body), identifier=name, limits=limits, find_picture=_pictures(message).get)
+        for block in inner.blocks:
+            text = inner.text[block.start : block.end]
+            assembly.add(text, block.kind, box=block.box, confidence=block.confidence, visible=block.visible)
+        for what in inner.coverage.unread:
+            assembly.unread(what)
+    elif body is not None:
+        for line in str(body.get_content()).splitlines():
+            assembly.add(line)
+    source = Source(
+        path=name,
+        media_type="message/rfc822",
+        title=str(message["subject"] or "") or None,
+        author=str(message["from"] or "") or None,
+        published=parsedate_to_datetime(str(message["date"])).date() if _dated(message) else None,
+    )
+    return assembly.document(name, source)
+
+
+def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
+    """(file name, bytes) of every attachment of a message; a web archive has none."""
+    message = _parsed(data, name)
+    if _web_archive(message) is None:
+        for number, part in enumerate(message.iter_attachments(), 1):
+            yield part.get_filename() or f"attachment-{number}", _bytes(part)
+
+
+def _parsed(data: bytes, name: str) -> EmailMessage:
+    message = message_from_bytes(data, policy=policy.default)
+    if not isinstance(message, EmailMessage) or not message.keys():
+        raise UnreadableFileError(f"{name}: no mail headers are there; save the message again as eml")
+    return message
+
+
+def _dated(message: EmailMessage) -> bool:
+    try:
+        return message["date"] is not None and parsedate_to_datetime(str(message["date"])) is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _web_archive(message: EmailMessage) -> bytes | None:
+    """The page of a saved web archive: multipart/related whose first HTML part carries a Content-Location."""
+    if message.get_content_type() != "multipart/related":
+        return None
+    for part in message.walk():
+        if part.get_content_type() == "text/html" and (
+            part["content-location"] or message["snapshot-content-location"]
+        ):
+            return _bytes(part)
+    return None
+
+
+def _pictures(message: EmailMessage) -> dict[str, bytes]:
+    """Pictures by the address under which the page names them."""
+    out: dict[str, bytes] = {}
+    for part in message.walk():
+        if part.get_content_maintype() == "image":
+            data = _bytes(part)
+            if part["content-location"]:
+                out[str(part["content-location"])] = data
+            if part["content-id"]:
+                out["cid:" + str(part["content-id"]).strip("<>")] = data
+    return out
+
+
+def _bytes(part: object) -> bytes:
+    payload = part.get_payload(decode=True)  # type: ignore[attr-defined]
+    return payload if isinstance(payload, bytes) else b""

@@ -1,0 +1,89 @@
+"""The work file of a scan: rows as they are made, a mark after every finished task.
+
+Whatever moment the program is killed at, everything up to the last mark is kept and everything after it is done
+again; so nothing is lost and nothing stands twice. `<out>.part` becomes the output and `<out>.errors.jsonl` when the
+last task is done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.scan.tasks import Done
+from nlp_compliance.scan.worker import Row
+
+_ROW, _ERROR, _MARK, _HEAD = b"r", b"e", b"m", b"h"
+
+
+class Journal:
+    """The open work file. `done` says what an earlier run of the same command finished.
+
+    Raises InputError when the work file belongs to a different command.
+    """
+
+    def __init__(self, path: Path, command: dict[str, object], *, restart: bool = False) -> None:
+        self.path = path
+        self.done = Done.nothing()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if restart:
+            path.unlink(missing_ok=True)
+        kept = self._resume(orjson.loads(orjson.dumps(command))) if path.exists() else 0
+        self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(kept)
+        self._file.seek(kept)
+        if not kept:
+            self._file.write(_HEAD + orjson.dumps(command) + b"\n")
+            self._sync()
+
+    def _resume(self, command: object) -> int:
+        """Bytes of the work file that count."""
+        kept = 0
+        with self.path.open("rb") as stream:
+            place = 0
+            for line in stream:
+                place += len(line)
+                if not line.endswith(b"\n"):
+                    break
+                if line.startswith(_HEAD):
+                    if orjson.loads(line[1:]) != command:
+                        raise InputError(
+                            f"{self.path} belongs to a scan with other input, rules, model or options; "
+                            "finish that one with its own command, or start anew with --restart"
+                        )
+                    kept = place
+                elif line.startswith(_MARK):
+                    name, rows = orjson.loads(line[1:])
+                    self.done.add((name, rows))
+                    kept = place
+        return kept
+
+    def add(self, key: tuple[str, int], rows: Sequence[Row]) -> None:
+        """Writes the rows of one task and its mark; on return they are on the disk."""
+        parts = [(_ERROR if row.failed else _ROW) + row.line + b"\n" for row in rows]
+        self._file.write(b"".join(parts) + _MARK + orjson.dumps(key) + b"\n")
+        self._sync()
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def rows(self, *, failed: bool) -> Iterator[bytes]:
+        """JSON lines without line feed, in order: good rows, or failures."""
+        wanted = _ERROR if failed else _ROW
+        with self.path.open("rb") as stream:
+            for line in stream:
+                if line.startswith(wanted):
+                    yield line[1:-1]
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        self.close()
+        self.path.unlink()

@@ -1,0 +1,146 @@
+"""Writes finished scans: JSONL holds whole reports, the tables one flat row a document for people and warehouses."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from nlp_compliance.errors import MissingExtraError
+from nlp_compliance.rulebook import Rulebook
+
+SUFFIXES = (".jsonl", ".csv", ".xlsx", ".parquet")
+RISKS = {"high": "高", "medium": "中", "low": "低", "none": "无"}
+_COLUMNS = (
+    "编号",
+    "标题",
+    "公众号",
+    "作者",
+    "发布日期",
+    "链接",
+    "是否宣传",
+    "风险",
+    "标签",
+    "问题数",
+    "证据",
+    "修改建议",
+    "未读部分",
+)
+_EVIDENCE_SHOWN = 20
+_XLSX_CELL = 32_767
+_XLSX_ROWS = 1_048_575
+_PARQUET_BATCH = 2_048
+
+
+def write_output(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    """Rows (JSON lines without line feed) as the format of `target`'s suffix; the target appears complete or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(target.name + ".draft")
+    writers = {".jsonl": _jsonl, ".csv": _csv, ".xlsx": _xlsx, ".parquet": _parquet}
+    writers[target.suffix.lower()](draft, rows, rulebook)
+    os.replace(draft, target)
+
+
+def _jsonl(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    with target.open("wb") as stream:
+        for row in rows:
+            stream.write(row + b"\n")
+
+
+def _csv(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    # The byte order mark makes Excel read the file as UTF-8.
+    with target.open("w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(_COLUMNS)
+        for row in flat_rows(rows, rulebook):
+            writer.writerow([_inert(row[c]) for c in _COLUMNS])
+
+
+def _inert(value: object) -> object:
+    """Text that a spreadsheet would run as a formula, made plain text."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    from xlsxwriter import Workbook
+
+    book = Workbook(str(target), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
+    sheet, line = None, 0
+    for row in flat_rows(rows, rulebook):
+        if sheet is None or line == _XLSX_ROWS:
+            sheet, line = book.add_worksheet(), 0
+            sheet.write_row(0, 0, _COLUMNS, bold)
+            sheet.set_column(0, 9, 14)
+            sheet.set_column(10, 12, 60)
+            sheet.freeze_panes(1, 0)
+        line += 1
+        for place, column in enumerate(_COLUMNS):
+            value = row[column]
+            if isinstance(value, str):
+                sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
+            else:
+                sheet.write(line, place, value, wrap)
+    if sheet is None:
+        book.add_worksheet().write_row(0, 0, _COLUMNS, bold)
+    book.close()
+
+
+def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError(
+            "Parquet needs the optional extra parquet; install it: pip install 'nlp-compliance[parquet]'"
+        ) from error
+    text, whole = pa.string(), pa.int32()
+    schema = pa.schema([*((c, whole if c == "问题数" else text) for c in _COLUMNS), ("report", text)])
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        batch: list[dict[str, Any]] = []
+        for row in flat_rows(rows, rulebook, with_report=True):
+            batch.append(row)
+            if len(batch) == _PARQUET_BATCH:
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+                batch.clear()
+        writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+
+
+def flat_rows(rows: Iterable[bytes], rulebook: Rulebook, *, with_report: bool = False) -> Iterator[dict[str, Any]]:
+    """One flat record with Chinese column names a document; `report` holds the whole as JSON where asked."""
+    for line in rows:
+        row = orjson.loads(line)
+        flat = _flat(row, rulebook)
+        if with_report:
+            flat["report"] = line.decode()
+        yield flat
+
+
+def _flat(row: Mapping[str, Any], rulebook: Rulebook) -> dict[str, Any]:
+    source = row.get("source", {})
+    findings = [f for f in row["findings"] if f["verdict"] == "violation"]
+    names = dict.fromkeys(rulebook.label(f["label"]).name for f in findings)
+    evidence = [f"【{rulebook.label(f['label']).name}】{f['text']}" for f in findings if f["text"]]
+    advice = dict.fromkeys(f["suggestion"] for f in findings)
+    shown = evidence[:_EVIDENCE_SHOWN]
+    if len(evidence) > len(shown):
+        shown.append(f"……另有{len(evidence) - len(shown)}处，见完整报告")
+    return {
+        "编号": row["id"],
+        "标题": source.get("title", ""),
+        "公众号": source.get("account", ""),
+        "作者": source.get("author", ""),
+        "发布日期": source.get("published", ""),
+        "链接": source.get("url", ""),
+        "是否宣传": "是" if row["promotional"]["value"] else "否",
+        "风险": RISKS[row["risk"]],
+        "标签": "；".join(names),
+        "问题数": len(findings),
+        "证据": "\n".join(shown),
+        "修改建议": "\n".join(advice),
+        "未读部分": "；".join(row["coverage"]["unread"]),
+    }

@@ -1,0 +1,103 @@
+"""Cuts the input of a scan into tasks: small enough to be lost and done again, large enough to fill a model batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from nlp_compliance.ingest.reader import KIND_OF_SUFFIX, STREAMED, Item, Reader, expand
+
+ROWS_PER_TASK = 64
+FILES_PER_TASK = 16
+# Light files are read many to a task; a poster or a PDF may take seconds and stands alone.
+_LIGHT = ("text", "html")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Either `files` to read, or `items` of a table already read.
+
+    `key` names it in the journal: the paths joined by line feeds, or `path` and the number of rows up to its end.
+    `weight` is its share of the input in bytes, for the progress bar.
+    """
+
+    key: tuple[str, int]
+    files: tuple[Path, ...] = ()
+    items: tuple[Item, ...] = ()
+    weight: int = 0
+
+
+@dataclass(slots=True)
+class Done:
+    """What an earlier run finished: whole files, and rows of tables by path."""
+
+    files: set[str]
+    rows: dict[str, int]
+
+    @classmethod
+    def nothing(cls) -> Done:
+        return cls(set(), {})
+
+    def add(self, key: tuple[str, int]) -> None:
+        name, rows = key
+        if rows:
+            self.rows[name] = rows
+        else:
+            self.files.update(name.split("\n"))
+
+
+def plan(paths: Sequence[Path], reader: Reader, done: Done) -> Iterator[Task]:
+    """Tasks in the order of the input, without what is done. Same input, same tasks."""
+    light: list[Path] = []
+    for path in expand(paths):
+        kind = KIND_OF_SUFFIX.get(path.suffix.lower())
+        if kind in STREAMED:
+            yield from _flushed(light)
+            yield from _table_tasks(path, reader, done.rows.get(str(path), 0))
+        elif str(path) not in done.files:
+            if kind not in _LIGHT:
+                yield from _flushed(light)
+                yield _file_task([path])
+                continue
+            light.append(path)
+            if len(light) == FILES_PER_TASK:
+                yield from _flushed(light)
+    yield from _flushed(light)
+
+
+def _flushed(light: list[Path]) -> Iterator[Task]:
+    if light:
+        yield _file_task(light)
+        light.clear()
+
+
+def _file_task(files: Iterable[Path]) -> Task:
+    files = tuple(files)
+    return Task(("\n".join(map(str, files)), 0), files=files, weight=sum(map(_size, files)))
+
+
+def _table_tasks(path: Path, reader: Reader, first: int) -> Iterator[Task]:
+    items = islice(reader.read_path(path), first, None)
+    end, size = first, _size(path)
+    while chunk := tuple(islice(items, ROWS_PER_TASK)):
+        end += len(chunk)
+        yield Task((str(path), end), items=chunk, weight=_weight(chunk, size))
+
+
+def _weight(items: Iterable[Item], most: int) -> int:
+    """Bytes of a table that these rows stand for, near enough for a progress bar."""
+    return min(most, sum(3 * len(text) for item in items if (text := getattr(item, "text", ""))))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def total_weight(paths: Sequence[Path]) -> int:
+    """Bytes of all input."""
+    return sum(map(_size, expand(paths)))

@@ -1,0 +1,286 @@
+"""Every format: what is read, what is named as unread, and how hostile files fail alone."""
+
+import csv
+import io
+import struct
+import zlib
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nlp_compliance.ingest import ocr
+from nlp_compliance.ingest.isolate import ChildReader
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import Failure, Reader
+from nlp_compliance.records import Document
+from nlp_compliance.settings import Settings
+from tests.ingest import files
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+BUSY = (FIXTURES / "poster-busy.jpg").read_bytes()
+ROWS = [["编号", "发布时间", "公众号", "正文", "阅读"], ["a1", "2024/3/5", "岚溪生活", files.BODY, 210]]
+PAGE = (
+    '<html><head><title>岚溪保</title></head><body><p>今日开放</p><img data-src="{src}"><p>详见条款</p></body></html>'
+)
+
+
+def reader(**settings) -> Reader:
+    return Reader(Limits.of(Settings(**settings)))
+
+
+def only(data: bytes, name: str, **settings) -> Document:
+    (item,) = reader(**settings).read_bytes(data, name)
+    assert isinstance(item, Document), item.error
+    return item
+
+
+def failed(data: bytes, name: str, **settings) -> str:
+    (item,) = reader(**settings).read_bytes(data, name)
+    assert isinstance(item, Failure), item.text
+    assert str(item.error).startswith(item.id)
+    return f"{item.error.code}: {item.error}"
+
+
+def csv_bytes() -> bytes:
+    stream = io.StringIO()
+    csv.writer(stream).writerows(ROWS)
+    return stream.getvalue().encode("gb18030")
+
+
+MADE = {
+    "a.docx": files.word(),
+    "a.pptx": files.slides(),
+    "a.pdf": files.pdf([["岚溪保开放参保", files.BODY], [files.SMALL]]),
+    "scan.pdf": (FIXTURES / "scan.pdf").read_bytes(),
+    "a.jpg": BUSY,
+    "a.xlsx": files.workbook(ROWS),
+    "a.csv": csv_bytes(),
+    "a.eml": files.mail(attachments={}),
+    "a.mhtml": files.web_archive(PAGE.format(src="https://example.com/1.jpg"), {"https://example.com/1.jpg": BUSY}),
+    "a.html": PAGE.format(src="http://gone/1.jpg").encode(),
+    "a.zip": files.archive({"b.txt": files.BODY.encode()}),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_contract(name):
+    first, second = (list(reader().read_bytes(MADE[name], name)) for _ in range(2))
+    assert first == second
+    for document in first:
+        assert isinstance(document, Document)
+        last = 0
+        for block in document.blocks:
+            assert last <= block.start < block.end <= len(document.text)
+            last = block.end
+            if block.box:
+                assert 0 <= block.box.x0 < block.box.x1 and 0 <= block.box.y0 < block.box.y1
+            if block.kind == "ocr_line":
+                assert block.box and 0 <= block.confidence <= 1
+        assert document.coverage.complete == (not document.coverage.unread)
+
+
+def test_word_is_read_everywhere_and_once():
+    document = only(files.word(picture=BUSY), "a.docx")
+    kinds = {document.text[b.start : b.end]: b.kind for b in document.blocks}
+    assert kinds["内部资料 请勿外传"] == "header" and kinds["详见保险条款"] == "footer"
+    assert kinds[files.SMALL] == "text_box" and kinds["2万元"] == "table_cell"
+    assert document.text.count(files.SMALL) == 1
+    assert [document.text[b.start : b.end] for b in document.blocks if not b.visible] == ["政府兜底"]
+    assert kinds["大病住院都能报"] == "ocr_line" and document.source.title == "岚溪保宣传页"
+
+
+def test_slides():
+    document = only(files.slides(), "a.pptx")
+    assert document.text.split("\n") == ["岚溪保开放参保", files.BODY, "承保", "岚溪财险", files.SMALL]
+    assert {b.page for b in document.blocks} == {1}
+
+
+def test_pdf_text_layer_has_pages_and_boxes():
+    document = only(MADE["a.pdf"], "a.pdf")
+    assert document.text.split("\n") == ["岚溪保开放参保", files.BODY, files.SMALL]
+    assert [b.page for b in document.blocks] == [1, 1, 2]
+    assert 540 - 100 < 600 - document.blocks[1].box.y1 < 540 and document.source.title == "岚溪保折页"
+
+
+@pytest.mark.parametrize("name", ["poster-tall.png", "poster-busy.jpg", "scan.pdf"])
+def test_ocr_reads_posters_and_scans(name):
+    expected = (FIXTURES / name).with_suffix(".txt").read_text("utf-8")
+    found = only((FIXTURES / name).read_bytes(), name).text
+    assert character_error_rate(dense(expected), dense(found)) <= 0.02
+
+
+def dense(text: str) -> str:
+    return "".join(text.split())
+
+
+def character_error_rate(expected: str, found: str) -> float:
+    """Levenshtein distance by the length expected."""
+    row = list(range(len(found) + 1))
+    for i, a in enumerate(expected, 1):
+        last, row[0] = row[0], i
+        for j, b in enumerate(found, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
+    return row[-1] / len(expected)
+
+
+def test_without_ocr_the_unread_is_named(monkeypatch):
+    assert "extra_missing" in failed(BUSY, "a.jpg", ocr=False)
+    assert only(MADE["scan.pdf"], "scan.pdf", ocr=False).coverage.unread[0].startswith("第1页是扫描图片")
+    monkeypatch.setattr(ocr, "available", lambda: False)
+    assert "未识别文字" in only(files.word(picture=BUSY), "a.docx").coverage.unread[0]
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv", "a.parquet"])
+def test_tables(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist([dict(zip(ROWS[0], ROWS[1], strict=True))]), path)
+    else:
+        path.write_bytes(MADE[name])
+    (document,) = reader().read_path(path)
+    assert (document.id, document.text, document.source.account) == ("a1", files.BODY, "岚溪生活")
+    assert document.source.published == date(2024, 3, 5) and str(document.source.extra["阅读"]) == "210"
+
+
+def test_the_text_column_is_found_named_or_asked_for():
+    table = "代号,说明文字\nx,这一列最长所以就是正文了吧\n".encode()
+    assert only(table, "a.csv").text == "这一列最长所以就是正文了吧"
+    assert next(Reader(Limits.of(Settings()), "代号").read_bytes(table, "a.csv")).text == "x"
+    assert "a,b" not in failed(b"a,b\n1,2\n", "a.csv") and "--text-column" in failed(b"a,b\n1,2\n", "a.csv")
+
+
+def test_a_bad_row_fails_alone():
+    good, bad, last = reader().read_bytes(
+        "text,published\n好的一条正文,2024-01-02\n坏日期,昨天\n再一条,\n".encode(), "t.csv"
+    )
+    assert good.text == "好的一条正文" and last.text == "再一条"
+    assert bad.id == "t.csv#2" and "published" in str(bad.error)
+
+
+def test_archives_in_archives_keep_the_way_in_the_id():
+    inner = files.archive({"c.txt": files.BODY.encode(), "坏.pdf": b"%PDF-1.4 nothing", "t.csv": csv_bytes()})
+    items = list(reader().read_bytes(files.archive({"夹/b.zip": inner, "__MACOSX/x": b"", "d.bin": b"x"}), "a.zip"))
+    assert [i.id for i in items] == ["a.zip!夹/b.zip!c.txt", "a.zip!夹/b.zip!坏.pdf", "a1", "a.zip!d.bin"]
+    assert [isinstance(i, Failure) for i in items] == [False, True, False, True]
+
+
+def test_mail_with_attachments():
+    body, word = reader().read_bytes(files.mail(attachments={"文案.docx": files.word()}), "m.eml")
+    assert body.text.split("\n") == ["岚溪保文案送审", files.BODY, files.SMALL]
+    assert body.source.published == date(2026, 11, 2) and word.id == "m.eml!文案.docx"
+
+
+def test_web_archives_bring_their_pictures():
+    document = only(MADE["a.mhtml"], "a.mhtml")
+    assert "大病住院都能报" in document.text and document.coverage.complete
+    assert document.text.startswith("岚溪保\n今日开放\n") and document.text.endswith("详见条款")
+
+
+def test_pictures_beside_a_page_are_read_and_none_outside_its_folder(tmp_path):
+    (tmp_path / "page_files").mkdir()
+    (tmp_path / "page_files" / "1.jpg").write_bytes(BUSY)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "page.html").write_text(PAGE.format(src="page_files/1.jpg"), "utf-8")
+    (folder / "page.html").write_text(PAGE.format(src="../page_files/1.jpg"), "utf-8")
+    (beside,), (outside,) = (list(reader().read_path(f / "page.html")) for f in (tmp_path, folder))
+    assert "大病住院都能报" in beside.text
+    assert outside.coverage.unread == ("1张图片未识别文字",)
+
+
+def png_bomb(side: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+ENTITY = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code", "said"),
+    [
+        ("a.png", png_bomb(50_000), "limit_exceeded", "pixels"),
+        ("a.png", BUSY[:3] + b"\0" * 50, "file_unreadable", "broken"),
+        ("a.docx", files.word()[:2000], "file_unreadable", "cut off"),
+        ("a.docx", files.archive({"word/document.xml": b"<x/>"}), "file_unreadable", "broken"),
+        ("a.docx", b"\xd0\xcf\x11\xe0" + b"\0" * 100, "format_unsupported", "encrypted"),
+        ("a.docx", b"hello", "file_unreadable", "content is something else"),
+        ("a.docm", files.archive({"word/vbaProject.bin": b"x"}), "format_unsupported", "macros"),
+        ("a.pdf", b"%PDF-1.7\nnothing", "file_unreadable", "PDF"),
+        ("a.zip", files.archive({"b.txt": b"\0" * 30_000_000}), "limit_exceeded", "bomb"),
+        ("a.xlsx", files.archive({"xl/workbook.xml": b" " * 30_000_000}), "limit_exceeded", "bomb"),
+        ("a.rar", b"Rar!\x1a\x07", "format_unsupported", "zip"),
+        ("a.txt", b"x" * 2_000_000, "limit_exceeded", "1000000"),
+    ],
+)
+def test_hostile_files_say_why(name, data, code, said):
+    limit = 1_000_000 if name == "a.txt" else 20_000_000
+    item = next(iter(reader(max_upload_bytes=limit).read_bytes(data, name)))
+    assert isinstance(item, Failure) and item.error.code == code and said in str(item.error)
+
+
+def test_external_entities_are_not_resolved():
+    page = ENTITY + "<html><body><p>好&x;</p></body></html>".encode()
+    assert "root:" not in only(page, "a.html").text
+
+
+def test_members_never_name_a_place_outside():
+    (item,) = reader().read_bytes(files.archive({"../../etc/a.txt": "正文".encode()}), "a.zip")
+    assert item.id == "a.zip!etc/a.txt"
+
+
+def test_archives_may_not_stand_too_deep():
+    data = files.archive({"x.txt": "正文".encode()})
+    for _ in range(5):
+        data = files.archive({"x.zip": data})
+    (item,) = reader().read_bytes(data, "a.zip")
+    assert isinstance(item, Failure) and "max_nesting" in str(item.error)
+
+
+def test_encrypted_pdf_says_so():
+    from reportlab.lib import pdfencrypt
+
+    stream = io.BytesIO()
+    from reportlab.pdfgen import canvas
+
+    sheet = canvas.Canvas(stream, encrypt=pdfencrypt.StandardEncryption("geheim", canPrint=0))
+    sheet.drawString(9, 9, "x")
+    sheet.save()
+    assert "password" in failed(stream.getvalue(), "a.pdf")
+
+
+class Endless:
+    """Stands in for a reader that a file has driven into a loop, and for one that it crashes."""
+
+    limits = Limits.of(Settings(max_read_seconds=1))
+
+    def __init__(self, act: str) -> None:
+        self.act = act
+        self.isolated = None
+
+    def read_bytes(self, data: bytes, name: str, *, folder: object = None):
+        import os
+        import time
+
+        if name == "good":
+            yield Document(name, data.decode())
+        elif self.act == "hang":
+            time.sleep(60)
+        else:
+            os._exit(3)
+
+
+@pytest.mark.parametrize(("act", "said"), [("hang", "max_seconds"), ("crash", "stopped")])
+def test_a_reader_that_hangs_or_dies_loses_its_own_file_only(act, said, monkeypatch):
+    monkeypatch.setattr("nlp_compliance.ingest.isolate.replace", lambda reader, **_: reader)
+    with ChildReader(Endless(act)) as child:
+        assert [d.text for d in child.read(b"1", "good")] == ["1"]
+        (item,) = child.read(b"x", "bad")
+        assert isinstance(item, Failure) and said in str(item.error)
+        assert [d.text for d in child.read(b"2", "good")] == ["2"]

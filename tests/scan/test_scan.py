@@ -1,0 +1,185 @@
+"""Scanning to a file: every format of output, failures, reposts, resumption after kills at random moments."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from openpyxl import load_workbook
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.scan.journal import Journal
+from nlp_compliance.scan.local import errors_path, in_processes, in_this_process, scan_to_file
+from nlp_compliance.scan.worker import Job, Row, Worker, minhash
+from nlp_compliance.settings import Settings
+from tests.ingest import files
+
+SAMPLES = Path(__file__).parents[2] / "data" / "samples"
+# The rules alone are quick to load and enough to tell rows apart.
+JOB = Job(Settings(detectors=("lexical",)))
+AD = "云溪保由政府兜底，最高保障300万元，99元一年。"
+
+
+def mixed(folder: Path, *, rows: int = 150) -> Path:
+    """A folder with tables, texts, pages, an archive and broken files."""
+    shutil.copytree(SAMPLES, folder / "samples")
+    lines = [json.dumps({"id": f"r{i}", "text": f"第{i}条：{AD}", "account": f"号{i % 3}"}) for i in range(rows)]
+    lines[7] = "{broken"
+    (folder / "table.jsonl").write_text("\n".join(lines), "utf-8")
+    (folder / "bad.pdf").write_bytes(b"%PDF-1.7 nothing")
+    (folder / "old.doc").write_bytes(b"\xd0\xcf\x11\xe0")
+    (folder / "pack.zip").write_bytes(
+        files.archive({"in.txt": AD.encode(), "in.xlsx": files.workbook([["正文"], [AD]])})
+    )
+    for i in range(40):
+        (folder / f"note-{i:02}.txt").write_text(f"{i} {AD}", "utf-8")
+    return folder
+
+
+def lines(path: Path) -> list[str]:
+    return sorted(path.read_text("utf-8").splitlines())
+
+
+def test_every_failure_is_named_and_everything_else_is_judged(tmp_path):
+    folder = mixed(tmp_path / "in")
+    out = tmp_path / "out.jsonl"
+    summary = scan_to_file([folder], out, JOB, engine=in_this_process)
+    errors = [json.loads(line) for line in lines(errors_path(out))]
+    assert {Path(e["id"]).name for e in errors} == {"bad.pdf", "old.doc", "table.jsonl#8"} and summary.failed == 3
+    rows = [json.loads(line) for line in lines(out)]
+    assert len(rows) == summary.documents == 149 + 40 + 2 + 10
+    assert len({r["id"] for r in rows}) == len(rows) and not list(tmp_path.glob("*.part"))
+
+
+def test_several_processes_give_the_same_bytes(tmp_path):
+    folder = mixed(tmp_path / "in", rows=300)
+    scan_to_file([folder], tmp_path / "one.jsonl", JOB, engine=in_this_process)
+    scan_to_file([folder], tmp_path / "two.jsonl", JOB, engine=in_processes(2))
+    assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+
+
+def test_tables_for_people(tmp_path):
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "=1+1", "text": AD, "account": "云溪生活"}), "utf-8")
+    for suffix in ("csv", "xlsx", "parquet"):
+        scan_to_file([tmp_path / "in.jsonl"], tmp_path / f"o.{suffix}", JOB, engine=in_this_process)
+    with (tmp_path / "o.csv").open(encoding="utf-8-sig") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["编号"] == "'=1+1" and row["风险"] == "高" and "【政府承保或兜底】政府兜底" in row["证据"]
+    sheet = load_workbook(tmp_path / "o.xlsx").active
+    assert sheet["A2"].value == "=1+1" and sheet["A2"].data_type == "s" and sheet["C2"].value == "云溪生活"
+    (record,) = pq.read_table(tmp_path / "o.parquet").to_pylist()
+    assert json.loads(record["report"])["risk"] == "high" and record["公众号"] == "云溪生活"
+
+
+def test_identical_texts_are_scored_once(tmp_path, monkeypatch):
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(json.dumps({"id": str(i), "text": AD}) for i in range(200)), "utf-8")
+    scored = []
+    real = Worker.__init__
+
+    def counting(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        check = self.checker.check_many
+        self.checker.check_many = lambda docs, **k: scored.extend(docs) or check(docs, **k)
+
+    monkeypatch.setattr(Worker, "__init__", counting)
+    scan_to_file([source], tmp_path / "o.jsonl", JOB, engine=in_this_process)
+    rows = [json.loads(line) for line in lines(tmp_path / "o.jsonl")]
+    assert len(scored) == 1 and [r["id"] for r in rows] == sorted(map(str, range(200)))
+
+
+def test_near_copies_share_most_of_their_marks():
+    text = (SAMPLES / "notice-jianguan.txt").read_text("utf-8")
+
+    def share(a: str, b: str) -> float:
+        pairs = [(a[i : i + 8], b[i : i + 8]) for i in range(0, len(a), 8)]
+        return sum(x == y for x, y in pairs) / len(pairs)
+
+    assert share(minhash(text), minhash(text.replace("近期", "最近") + "转发")) > 0.7
+    assert share(minhash(text), minhash(AD * 5)) < 0.2
+
+
+def test_retry_does_only_what_failed(tmp_path):
+    folder = mixed(tmp_path / "in")
+    out = tmp_path / "out.jsonl"
+    scan_to_file([folder], out, JOB, engine=in_this_process)
+    before = lines(out)
+    (folder / "bad.pdf").write_bytes(files.pdf([[AD]]))
+    summary = scan_to_file([folder], out, JOB, engine=in_this_process, retry_errors=True)
+    assert summary.failed == 2 and len(lines(out)) == len(before) + 1 and set(before) < set(lines(out))
+    with pytest.raises(InputError, match="earlier scan"):
+        scan_to_file([folder], tmp_path / "never.jsonl", JOB, engine=in_this_process, retry_errors=True)
+
+
+def test_a_work_file_of_another_command_is_left_alone(tmp_path):
+    journal = Journal(tmp_path / "o.jsonl.part", {"paths": ["elsewhere"]})
+    journal.add(("elsewhere", 0), [Row(False, b"{}")])
+    journal.close()
+    with pytest.raises(InputError, match="--restart"):
+        scan_to_file([SAMPLES], tmp_path / "o.jsonl", JOB, engine=in_this_process)
+    assert scan_to_file([SAMPLES], tmp_path / "o.jsonl", JOB, engine=in_this_process, restart=True).documents == 10
+
+
+def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
+    folder = mixed(tmp_path / "in")
+    out = tmp_path / "out.jsonl"
+    real, written = Journal.add, []
+
+    def full(self, key, rows):
+        if len(written) == 2:
+            # Half a task reaches the disk before it is full.
+            self._file.write(b"r" + rows[0].line[:20])
+            self._file.flush()
+            raise OSError(28, "No space left on device")
+        written.append(key)
+        real(self, key, rows)
+
+    monkeypatch.setattr(Journal, "add", full)
+    with pytest.raises(OSError, match="No space"):
+        scan_to_file([folder], out, JOB, engine=in_this_process)
+    monkeypatch.setattr(Journal, "add", real)
+    scan_to_file([folder], out, JOB, engine=in_this_process)
+    scan_to_file([folder], tmp_path / "whole.jsonl", JOB, engine=in_this_process)
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path):
+    folder = mixed(tmp_path / "in", rows=2_000)
+    environment = {**os.environ, "NLP_COMPLIANCE_DETECTORS": "lexical"}
+
+    def command(out: Path, workers: int) -> list[str]:
+        program = [sys.executable, "-m", "nlp_compliance", "scan", str(folder), "-o", str(out)]
+        return [*program, "--workers", str(workers), "--no-progress"]
+
+    started = time.monotonic()
+    subprocess.run(command(tmp_path / "whole.jsonl", 1), env=environment, check=True, capture_output=True)
+    whole = time.monotonic() - started
+    rng = random.Random(3)
+    kills = 0
+    for attempt in range(14):
+        running = subprocess.Popen(
+            command(tmp_path / "out.jsonl", 1 + attempt % 2),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            running.wait(timeout=rng.uniform(0.3, 1.0) * whole)
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            kills += 1
+    subprocess.run(command(tmp_path / "out.jsonl", 1), env=environment, check=True, capture_output=True)
+    assert kills >= 1
+    assert lines(tmp_path / "out.jsonl") == lines(tmp_path / "whole.jsonl")
+    assert lines(errors_path(tmp_path / "out.jsonl")) == lines(errors_path(tmp_path / "whole.jsonl"))
