@@ -30,7 +30,8 @@ from nlp_compliance.settings import Settings
 if TYPE_CHECKING:
     # The commands import these when they run, so that `--help` answers at once.
     from nlp_compliance.rulebook import Rulebook
-    from nlp_compliance.scan.local import Scanned, Summary
+    from nlp_compliance.scan.local import Engine, Scanned, Summary
+    from nlp_compliance.scan.worker import Job
 
     Results = Iterator[Scanned | Failure]
 
@@ -53,6 +54,13 @@ class Level(StrEnum):
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
+
+
+class EngineName(StrEnum):
+    """Where a scan runs."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Format(StrEnum):
@@ -155,6 +163,8 @@ def scan_command(
     advisory: Advisory = False,
     fail_on: FailOn = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="进程数，每个进程一个模型")] = 1,
+    engine: Annotated[EngineName, typer.Option(help="local 本机进程，ray 集群")] = EngineName.LOCAL,
+    ray_address: Annotated[str | None, typer.Option(help="已有 Ray 集群的地址，缺省在本机启动")] = None,
     text_column: Annotated[str | None, typer.Option(help="表格中正文所在的列，缺省自动识别")] = None,
     restart: Annotated[bool, typer.Option(help="丢弃上次未完成的进度，从头开始")] = False,
     retry_errors: Annotated[bool, typer.Option(help="只重做上次失败的文件和行，其余结果保留（.jsonl）")] = False,
@@ -166,15 +176,17 @@ def scan_command(
     """
     if absent := [str(p) for p in paths if not p.exists()]:
         raise typer.BadParameter(f"路径不存在：{', '.join(absent)}")
+    from nlp_compliance.scan.worker import Job
+
     settings = _settings(rules, advisory=advisory)
     form = output or _form_of(out)
     show = progress and sys.stderr.isatty()
     if out is not None and form in _RESUMABLE:
-        summary = _scan_to_file(
-            paths, out, settings, _day(as_of), text_column, workers, show=show, restart=restart, retry=retry_errors
-        )
+        job = Job(settings, _day(as_of), text_column)
+        runner = _engine(engine, workers, ray_address)
+        summary = _scan_to_file(paths, out, job, runner, show=show, restart=restart, retry=retry_errors)
     else:
-        if workers > 1 or restart or retry_errors:
+        if engine is not EngineName.LOCAL or workers > 1 or restart or retry_errors:
             raise typer.BadParameter(
                 "--workers、--restart、--retry-errors 需要 -o 输出到 .jsonl .csv .xlsx 或 .parquet"
             )
@@ -185,24 +197,22 @@ def scan_command(
     _exit([risk for risk, count in summary.risks.items() if count], fail_on)
 
 
-def _scan_to_file(
-    paths: Sequence[Path],
-    out: Path,
-    settings: Settings,
-    as_of: date | None,
-    text_column: str | None,
-    workers: int,
-    *,
-    show: bool,
-    restart: bool,
-    retry: bool,
-) -> Summary:
-    from nlp_compliance.scan.local import in_processes, in_this_process, scan_to_file
-    from nlp_compliance.scan.tasks import total_weight
-    from nlp_compliance.scan.worker import Job
+def _engine(name: EngineName, workers: int, ray_address: str | None) -> Engine:
+    from nlp_compliance.scan.local import in_processes, in_this_process
 
-    engine = in_processes(workers) if workers > 1 else in_this_process
-    job = Job(settings, as_of, text_column)
+    if name is EngineName.RAY:
+        from nlp_compliance.scan.cluster import in_cluster
+
+        return in_cluster(workers, address=ray_address)
+    return in_processes(workers) if workers > 1 else in_this_process
+
+
+def _scan_to_file(
+    paths: Sequence[Path], out: Path, job: Job, engine: Engine, *, show: bool, restart: bool, retry: bool
+) -> Summary:
+    from nlp_compliance.scan.local import scan_to_file
+    from nlp_compliance.scan.tasks import total_weight
+
     try:
         with _progress(lambda: total_weight(paths), enabled=show) as done:
             return scan_to_file(paths, out, job, engine=engine, restart=restart, retry_errors=retry, progress=done)
@@ -332,6 +342,23 @@ def _summary_line(summary: Summary) -> str:
         for key, name in (("high", "高风险"), ("medium", "中风险"), ("low", "低风险"), ("none", "无风险"))
     )
     return f"共{summary.documents}篇：{risks}；未能读取{summary.failed}，未完整读取{summary.partly_read}"
+
+
+@app.command("report")
+def report_command(
+    results: Annotated[Path, typer.Argument(help="scan 写出的 .jsonl", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="监测报告：.html 或 .xlsx")],
+    previous: Annotated[
+        Path | None, typer.Option(help="上一次扫描的 .jsonl，用来标出新增", exists=True, dir_okay=False)
+    ] = None,
+) -> None:
+    """把扫描结果做成监测报告：账号排名、标签与周、同文传播、新增、逐篇证据。不联网即可打开。"""
+    from nlp_compliance.report.monitor import gather, write_monitor
+    from nlp_compliance.rulebook import load_rulebook
+
+    monitor = gather(results, previous)
+    write_monitor(out, monitor, load_rulebook(_settings(None).rules_dirs))
+    typer.echo(f"报告：{out}（{monitor.documents}篇，{len(monitor.cases)}篇有问题）", err=True)
 
 
 @app.command()

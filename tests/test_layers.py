@@ -70,6 +70,7 @@ def test_imports_point_down(path):
         ("PIL", "ingest/image.py"),
         ("openpyxl", "ingest/table.py"),
         ("xlsxwriter", "scan/outputs.py"),
+        ("ray", "scan/cluster.py"),
         ("rensa", "scan/worker.py"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +67,34 @@ def _inert(value: object) -> object:
 
 
 def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+    records = ([row[c] for c in _COLUMNS] for row in flat_rows(rows, rulebook))
+    write_workbook(target, [("扫描结果", _COLUMNS, records)])
+
+
+def write_workbook(target: Path, sheets: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]) -> None:
+    """Writes (title, heading, rows) sheets in bounded memory. Text is never a formula or a link; a full sheet is
+    continued on the next."""
     from xlsxwriter import Workbook
 
-    book = Workbook(str(target), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-    bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
-    sheet, line = None, 0
-    for row in flat_rows(rows, rulebook):
-        if sheet is None or line == _XLSX_ROWS:
-            sheet, line = book.add_worksheet(), 0
-            sheet.write_row(0, 0, _COLUMNS, bold)
-            sheet.set_column(0, 9, 14)
-            sheet.set_column(10, 12, 60)
-            sheet.freeze_panes(1, 0)
-        line += 1
-        for place, column in enumerate(_COLUMNS):
-            value = row[column]
-            if isinstance(value, str):
-                sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
-            else:
-                sheet.write(line, place, value, wrap)
-    if sheet is None:
-        book.add_worksheet().write_row(0, 0, _COLUMNS, bold)
-    book.close()
+    with Workbook(str(target), {"constant_memory": True}) as book:
+        bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
+        for title, heading, rows in sheets:
+            part, line, stream = 1, _XLSX_ROWS, iter(rows)
+            for row in chain([None], stream):
+                if line == _XLSX_ROWS:
+                    sheet = book.add_worksheet(title if part == 1 else f"{title}{part}")
+                    sheet.write_row(0, 0, heading, bold)
+                    sheet.set_column(0, len(heading) - 1, 24)
+                    sheet.freeze_panes(1, 0)
+                    part, line = part + 1, 0
+                if row is None:
+                    continue
+                line += 1
+                for place, value in enumerate(row):
+                    if isinstance(value, str):
+                        sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
+                    else:
+                        sheet.write(line, place, value, wrap)
 
 
 def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:

@@ -1,0 +1,72 @@
+"""The monitoring report: ranks, weeks, copies, what is new; nothing in it may run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from openpyxl import load_workbook
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.report.monitor import gather, write_monitor
+from nlp_compliance.rulebook import load_rulebook
+from nlp_compliance.scan.local import in_this_process, scan_to_file
+from tests.scan.test_scan import JOB
+
+STORY = "云溪保由政府兜底，最高保障300万元，99元一年。本市居民凭医保卡即可参加，" * 3
+ROWS = [
+    {"id": "1", "text": STORY, "account": "甲号", "published": "2026-10-12", "url": "https://example.com/1"},
+    {
+        "id": "2",
+        "text": STORY + "转发自甲号",
+        "account": "乙号",
+        "published": "2026-10-20",
+        "url": "javascript:alert(1)",
+    },
+    {"id": "3", "text": "今天天气晴，适合出游，记得带水。", "account": "乙号", "published": "2026-10-20"},
+    {"id": "4", "text": "=cmd 溪山保政府兜底<script>alert(1)</script>", "title": "=<b>x</b>", "account": "丙号"},
+]
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(json.dumps(r) for r in ROWS), "utf-8")
+    scan_to_file([source], tmp_path / "out.jsonl", JOB, engine=in_this_process)
+    return tmp_path / "out.jsonl"
+
+
+def test_what_is_gathered(results):
+    monitor = gather(results)
+    assert monitor.documents == 4 and monitor.risks["high"] == 3
+    assert monitor.weeks["2026年第42周"]["state_underwriting"] == 1
+    (copies,) = monitor.copies
+    assert copies.accounts == ("甲号", "乙号") and [c.id for c in copies.cases] == ["1", "2"]
+    assert {a.name: a.documents for a in monitor.ranked_accounts} == {"甲号": 1, "乙号": 2, "丙号": 1}
+
+
+def test_new_against_an_earlier_scan(results, tmp_path):
+    earlier = tmp_path / "earlier.jsonl"
+    lines = results.read_bytes().splitlines()
+    gone = json.loads(lines[0]) | {"id": "0"}
+    earlier.write_bytes(b"\n".join([lines[0], json.dumps(gone).encode()]))
+    monitor = gather(results, earlier)
+    assert [c.id for c in monitor.cases if c.is_new] == ["2", "4"] and monitor.gone == 1
+
+
+def test_the_pages_show_text_and_run_nothing(results, tmp_path):
+    for name in ("r.html", "r.xlsx"):
+        write_monitor(tmp_path / name, gather(results), load_rulebook())
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "<script" not in page and "javascript:" not in page and "&lt;b&gt;x" in page
+    assert "https://example.com/1" in page and "政府兜底" in page
+    sheet = load_workbook(tmp_path / "r.xlsx")["明细"]
+    titles = {cell.value: cell.data_type for cell in sheet["C"]}
+    assert titles["=<b>x</b>"] == "s"
+
+
+def test_wrong_input_says_so(results, tmp_path):
+    (tmp_path / "no.jsonl").write_text("{}\n", "utf-8")
+    with pytest.raises(InputError, match="line 1"):
+        gather(tmp_path / "no.jsonl")
+    with pytest.raises(InputError, match="allowed"):
+        write_monitor(tmp_path / "x.pdf", gather(results), load_rulebook())
