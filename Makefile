@@ -26,6 +26,7 @@ bench: $(VENV)/.development
 
 corpus: $(VENV)/.development
 	$(RUN) -m training.corpus build
+	$(RUN) -m training.statistics
 
 baseline: $(VENV)/.development
 	$(RUN) -m training.baseline

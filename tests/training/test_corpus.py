@@ -140,3 +140,22 @@ def test_wrong_records_are_named_with_file_and_line(tmp_path: Path, change, said
     examples, errors = read_documents(path)
     assert len(examples) == (said is None)
     assert said is None or (said in str(errors[0]) and str(errors[0]).startswith("x.txt:2"))
+
+
+def test_nothing_is_copied_across_groups_or_splits(corpus):
+    from training.statistics import near_copies_across_splits, repeated_bank_lines, repetition
+
+    assert near_copies_across_splits(corpus) == []
+    assert len(repetition(corpus)) < 0.01 * len(corpus)
+    assert len(repeated_bank_lines(load_sentences())) < 0.01 * len(load_sentences())
+
+
+def test_repetition_is_seen(corpus):
+    from dataclasses import replace
+
+    from training.statistics import near_copies_across_splits, repetition
+
+    one = next(e for e in corpus if split_of(e) == "train")
+    two = replace(one, id="copy", group="copy", source="test", text=one.text + "。")
+    assert near_copies_across_splits([one, two]) == [(one.id, "copy")]
+    assert [found[0] for found in repetition([one, two])] == [one.id, "copy"]
