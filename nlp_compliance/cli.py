@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from nlp_compliance import __version__
-from nlp_compliance.errors import NlpComplianceError, RulebookError
+from nlp_compliance.errors import NlpComplianceError, RulebookError, SettingsError
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import Failure, Item, Reader
@@ -435,15 +435,50 @@ def serve(
     port: Annotated[int | None, typer.Option(help="端口")] = None,
     rules: Rules = None,
 ) -> None:
-    """启动 HTTP 评分服务：POST /v1/score 等，接口说明见 /docs。"""
+    """启动审核台（网页）和评分接口：POST /v1/score 等，接口说明见 /docs。"""
     import uvicorn
 
     from nlp_compliance.web.app import create_app
+    from nlp_compliance.web.desk.app import open_desk, setup_link
 
     settings = _settings(rules)
     settings = settings.replace(host=host or settings.host, port=port or settings.port)
     settings.check_exposure()
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level=settings.log_level)
+    desk = open_desk(settings)
+    link = setup_link(desk)
+    if link:
+        if not settings.is_loopback:
+            raise SettingsError(
+                f"host is {settings.host}, which others can reach, and the review desk has no administrator yet; "
+                "start once on 127.0.0.1, open the link it prints, then listen on other addresses"
+            )
+        typer.echo(
+            f"首次使用：在浏览器打开 http://{settings.host}:{settings.port}{link} 创建管理员（链接只能用一次）",
+            err=True,
+        )
+    app = create_app(settings, desk=desk)
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level=settings.log_level)
+
+
+audit_app = typer.Typer(help="审核台的操作记录。", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
+
+@audit_app.command("verify")
+def audit_verify() -> None:
+    """逐条核对操作记录的哈希链：任何改动、删除、调换都会被发现（退出码1）。"""
+    from nlp_compliance.store import audit
+    from nlp_compliance.web.desk.app import open_desk
+
+    desk = open_desk(Settings.from_env())
+    with desk.database.transaction() as session:
+        count, faults = audit.verify(session)
+    desk.close()
+    for fault in faults:
+        typer.echo(fault, err=True)
+    typer.echo(f"共{count}条，{'发现问题' if faults else '完整'}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

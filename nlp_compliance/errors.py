@@ -12,7 +12,8 @@ NlpComplianceError          code, HTTP-neutral base of everything raised on purp
 │   ├── UnsupportedFormatError  no reader for this kind of file
 │   ├── UnreadableFileError a file of a known kind that cannot be read (broken, encrypted)
 │   └── LimitExceededError  a file or request is over a limit named in the settings
-├── UnauthorizedError       the caller has not shown the key the server asks for
+├── UnauthorizedError       the caller has not shown the key or login the server asks for
+│   └── ForbiddenError      the person is known, the role does not allow it
 ├── MissingExtraError       an optional dependency is not installed
 ├── OverloadedError         the queue is full; come back after `retry_after_s`
 │   └── TooManyRequestsError  one caller has too many requests open
@@ -72,6 +73,10 @@ class LimitExceededError(InputError):
 
 class UnauthorizedError(NlpComplianceError):
     code = "unauthorized"
+
+
+class ForbiddenError(UnauthorizedError):
+    code = "forbidden"
 
 
 class MissingExtraError(NlpComplianceError):

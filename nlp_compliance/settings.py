@@ -47,6 +47,14 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8000, "port to listen on", 0, 65535)
     api_key: str = _setting("", "key that callers send as `Authorization: Bearer …`; needed beyond loopback")
+    data_dir: Path = _setting(Path("nlp-compliance-data"), "folder of the review desk: uploads, SQLite file")
+    database_url: str = _setting(
+        "", "database of the review desk; empty: SQLite in data_dir; or postgresql+psycopg://…"
+    )
+    four_eyes: bool = _setting(True, "a verdict needs a second person's approval")
+    session_hours: int = _setting(10, "longest a login lasts, in hours", 1, 720)
+    max_files: int = _setting(50, "most files in one upload", 1, 1_000)
+    secure_cookies: bool = _setting(False, "send cookies over https only; switch on behind TLS")
     log_level: str = _setting("info", "critical, error, warning, info or debug")
 
     def __post_init__(self) -> None:
@@ -72,9 +80,14 @@ class Settings:
         """The same settings with some changed."""
         return dataclasses.replace(self, **changes)
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach `host`."""
+        return _is_loopback(self.host)
+
     def check_exposure(self) -> None:
         """Raises SettingsError when the server would listen beyond this machine without asking for a key."""
-        if not self.api_key and not _is_loopback(self.host):
+        if not self.api_key and not self.is_loopback:
             raise SettingsError(
                 f"host is {self.host}, which others can reach, and no api_key is set; "
                 f"set {PREFIX}API_KEY, or listen on 127.0.0.1"

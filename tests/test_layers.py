@@ -15,6 +15,7 @@ STRATA = {
     "text": 2,
     "ingest": 2,
     "inference": 2,
+    "store": 2,
     "detect": 3,
     "schema": 3,
     "checker": 4,

@@ -23,7 +23,11 @@ def numbered(report: Report) -> list[tuple[int, Finding]]:
 
 def segments(text: str, findings: Sequence[tuple[int, Finding]]) -> list[Segment]:
     """`text` cut into segments; joined they are the text again."""
-    spans = [(f.start, f.end, n) for n, f in findings if f.start is not None and f.end is not None]
+    return cut(text, [(f.start, f.end, n) for n, f in findings if f.start is not None and f.end is not None])
+
+
+def cut(text: str, spans: Sequence[tuple[int, int, int]]) -> list[Segment]:
+    """As `segments`, of (start, end, number) in code points."""
     edges = sorted({0, len(text), *(s for s, _, _ in spans), *(e for _, e, _ in spans)})
     return [
         Segment(text[a:b], tuple(n for s, e, n in spans if s <= a and b <= e))

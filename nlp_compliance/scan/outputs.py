@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -71,12 +72,22 @@ def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
     write_workbook(target, [("扫描结果", _COLUMNS, records)])
 
 
-def write_workbook(target: Path, sheets: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]) -> None:
+Sheets = Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]
+
+
+def workbook_bytes(sheets: Sheets) -> bytes:
+    """As `write_workbook`, in memory."""
+    stream = io.BytesIO()
+    write_workbook(stream, sheets)
+    return stream.getvalue()
+
+
+def write_workbook(target: Path | BinaryIO, sheets: Sheets) -> None:
     """Writes (title, heading, rows) sheets in bounded memory. Text is never a formula or a link; a full sheet is
     continued on the next."""
     from xlsxwriter import Workbook
 
-    with Workbook(str(target), {"constant_memory": True}) as book:
+    with Workbook(str(target) if isinstance(target, Path) else target, {"constant_memory": True}) as book:
         bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
         for title, heading, rows in sheets:
             part, line, stream = 1, _XLSX_ROWS, iter(rows)

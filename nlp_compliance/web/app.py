@@ -27,6 +27,7 @@ from nlp_compliance.records import Document, Source
 from nlp_compliance.schema import label_rows, report_to_dict, rule_rows
 from nlp_compliance.settings import Settings
 from nlp_compliance.web import errors
+from nlp_compliance.web.desk.app import Desk, add_desk
 from nlp_compliance.web.queue import WorkQueue
 from nlp_compliance.web.schemas import BatchRequest, ScoreRequest
 
@@ -34,14 +35,21 @@ log = logging.getLogger("nlp_compliance.web")
 M = TypeVar("M", bound=BaseModel)
 
 
-def create_app(settings: Settings, checker: Checker | None = None) -> FastAPI:
-    """The ASGI application. `checker` is built from the settings when none is given."""
+def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | None = None) -> FastAPI:
+    """The ASGI application: the endpoint, and the review desk where one is given.
+
+    `checker` is built from the settings when none is given.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.checker = checker or build_checker(settings)
+        if desk is not None:
+            desk.start(app.state.checker)
         yield
         app.state.queue.close()
+        if desk is not None:
+            desk.close()
 
     app = FastAPI(title="nlp_compliance", version=__version__, lifespan=lifespan)
     app.state.settings = settings
@@ -54,6 +62,8 @@ def create_app(settings: Settings, checker: Checker | None = None) -> FastAPI:
     app.middleware("http")(_request_id)
     _add_probes(app)
     _add_scoring(app)
+    if desk is not None:
+        add_desk(app, desk)
     return app
 
 

@@ -14,6 +14,7 @@ log = logging.getLogger("nlp_compliance.web")
 # The most specific class wins; anything not listed is a fault of ours, not of the caller.
 STATUS: dict[type[errors.NlpComplianceError], int] = {
     errors.UnauthorizedError: 401,
+    errors.ForbiddenError: 403,
     errors.LimitExceededError: 413,
     errors.TextTooLongError: 413,
     errors.UnsupportedFormatError: 415,

@@ -1,0 +1,123 @@
+"use strict";
+// Uploads need this file; everything else is comfort, and every other form works without it.
+const csrf = document.querySelector("meta[name=csrf]").content;
+
+function uploadBox() {
+  const form = document.getElementById("drop");
+  if (!form) return;
+  const zone = form.querySelector(".dropzone"), input = document.getElementById("files"), picked = document.getElementById("picked");
+  const show = () => { if (input.files.length) picked.textContent = "已选：" + [...input.files].map(f => f.name).join("、"); };
+  input.addEventListener("change", show);
+  for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, e => { e.preventDefault(); zone.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) zone.addEventListener(name, e => { e.preventDefault(); zone.classList.remove("over"); });
+  zone.addEventListener("drop", e => { input.files = e.dataTransfer.files; show(); if (input.files.length) form.requestSubmit(); });
+}
+
+// Files go with the token in a header; a refusal is shown beside the form and keeps what was chosen.
+function sendFiles() {
+  document.querySelectorAll("form[enctype]").forEach(form => form.addEventListener("submit", async e => {
+    e.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
+    const answer = await fetch(form.action, { method: "POST", headers: { "x-csrftoken": csrf }, body: new FormData(form) });
+    button.disabled = false;
+    if (answer.ok) { location.assign(answer.url); return; }
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    let said = form.querySelector(".problem");
+    if (!said) { said = document.createElement("p"); said.className = "problem"; said.setAttribute("role", "alert"); form.append(said); }
+    said.textContent = (page.querySelector(".problem") || page.body).textContent;
+  }));
+}
+
+function watchUploads() {
+  const list = document.getElementById("uploads");
+  if (!list) return;
+  const busy = () => list.querySelector(".queued, .running");
+  const tick = async () => {
+    const answer = await fetch("/uploads", { headers: { "x-csrftoken": csrf } });
+    if (answer.ok && !answer.redirected) list.innerHTML = await answer.text();
+    if (busy()) setTimeout(tick, 1500); else location.reload();
+  };
+  if (busy()) setTimeout(tick, 1000);
+}
+
+function findings() {
+  const cards = [...document.querySelectorAll(".finding")];
+  if (!cards.length) return;
+  let current = cards.findIndex(c => "#" + c.id === location.hash);
+  const go = index => {
+    if (index < 0 || index >= cards.length) return;
+    current = index;
+    document.querySelectorAll(".current").forEach(e => e.classList.remove("current"));
+    cards[index].classList.add("current");
+    cards[index].scrollIntoView({ block: "nearest" });
+    const number = cards[index].id.slice(1);
+    const marks = [...document.querySelectorAll("mark")].filter(m => m.dataset.n.split(" ").includes(number));
+    marks.forEach(m => m.classList.add("current"));
+    if (marks[0]) marks[0].scrollIntoView({ block: "nearest" });
+  };
+  if (current >= 0) go(current);
+  document.querySelectorAll("mark").forEach(m => m.addEventListener("click", () => go(cards.findIndex(c => c.id === "f" + m.dataset.n.split(" ")[0]))));
+  document.addEventListener("keydown", e => {
+    if (e.ctrlKey || e.metaKey || e.altKey || /INPUT|TEXTAREA|SELECT/.test(e.target.tagName)) return;
+    if (e.key === "n") go(current + 1);
+    else if (e.key === "p") go(current - 1);
+    else if ((e.key === "a" || e.key === "d") && current >= 0) {
+      const form = cards[current].querySelector("form.decide");
+      if (!form) return;
+      e.preventDefault();
+      const reason = form.elements.reason;
+      if (e.key === "d" && !reason.value.trim()) { reason.focus(); reason.required = true; return; }
+      form.requestSubmit(form.querySelector(`button[value=${e.key === "a" ? "accept" : "dismiss"}]`));
+    }
+  });
+}
+
+// Code points before a place in the text, without the numbers that the page adds.
+function codePointsBefore(root, node, offset) {
+  const range = document.createRange();
+  range.selectNodeContents(root);
+  range.setEnd(node, offset);
+  const part = range.cloneContents();
+  part.querySelectorAll("sup").forEach(s => s.remove());
+  return [...part.textContent].length;
+}
+
+function selection() {
+  const text = document.getElementById("text"), form = document.getElementById("add");
+  if (!text || !form) return;
+  document.addEventListener("selectionchange", () => {
+    const chosen = getSelection();
+    if (!chosen.rangeCount || chosen.isCollapsed) return;
+    const range = chosen.getRangeAt(0);
+    if (!text.contains(range.startContainer) || !text.contains(range.endContainer)) return;
+    const start = codePointsBefore(text, range.startContainer, range.startOffset), end = codePointsBefore(text, range.endContainer, range.endOffset);
+    if (end <= start) return;
+    form.elements.start.value = start;
+    form.elements.end.value = end;
+    const part = range.cloneContents();
+    part.querySelectorAll("sup").forEach(s => s.remove());
+    document.getElementById("chosen").textContent = part.textContent;
+    form.hidden = false;
+  });
+}
+
+function rewriting() {
+  const button = document.getElementById("check"), field = document.getElementById("rewrite"), out = document.getElementById("rewritten");
+  if (!button) return;
+  button.addEventListener("click", async () => {
+    const answer = await fetch("/rewrite", { method: "POST", headers: { "x-csrftoken": csrf }, body: new URLSearchParams({ text: field.value }) });
+    out.replaceChildren();
+    if (!answer.ok) { out.textContent = "请先写一句话再检查。"; return; }
+    const { findings, promotional } = await answer.json();
+    if (!findings.length) { out.textContent = promotional.value ? "未发现问题。" : "未发现问题（未识别为保险宣传）。"; return; }
+    for (const f of findings) {
+      const p = document.createElement("p");
+      p.className = "problem";
+      p.textContent = `${f.label}：“${f.text}”。${f.suggestion}`;
+      out.append(p);
+    }
+  });
+}
+
+uploadBox(); sendFiles(); watchUploads(); findings(); selection(); rewriting();

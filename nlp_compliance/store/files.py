@@ -1,0 +1,55 @@
+"""Uploaded files in a content-addressed folder: the name on disk is the SHA-256 of the bytes, never the user's name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from nlp_compliance.errors import StoreError
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class FileStore:
+    """Files below `folder`. Raises StoreError when the disk refuses or a file is not the one that was stored."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, data: bytes) -> str:
+        """The digest under which the bytes are stored; they are on the disk when this returns."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+                    draft.write(data)
+                    draft.flush()
+                    os.fsync(draft.fileno())
+                os.replace(draft.name, path)
+        except OSError as error:
+            raise StoreError(
+                f"the file could not be stored ({error.strerror}); free space and upload it again"
+            ) from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        try:
+            data = self._path(digest).read_bytes()
+        except OSError as error:
+            raise StoreError(f"file {digest} is not in the store; restore it from a backup") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise StoreError(f"file {digest} was changed on disk; restore it from a backup")
+        return data
+
+    def remove(self, digest: str) -> None:
+        self._path(digest).unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise StoreError(f"{digest!r} is no SHA-256 digest")
+        return self.folder / digest[:2] / digest

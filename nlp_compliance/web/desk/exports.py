@@ -1,0 +1,114 @@
+"""The marked document and its report as Word and Excel, in Chinese, for files that must be kept."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import docx
+from docx.enum.text import WD_COLOR_INDEX, WD_UNDERLINE
+
+from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.scan.outputs import RISKS, workbook_bytes
+from nlp_compliance.store.repository import ACTIONS, VERDICTS
+from nlp_compliance.store.schema import StoredDocument
+from nlp_compliance.web.desk.view import Shown, text_segments
+
+SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示"}
+_COLOURS = {"high": WD_COLOR_INDEX.PINK, "medium": WD_COLOR_INDEX.YELLOW, "low": WD_COLOR_INDEX.TURQUOISE}
+# XML 1.0 has no place for these, and uploaded texts may hold them.
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+
+
+def law(basis: dict[str, Any]) -> str:
+    article = f"第{basis['article']}条" if basis["article"] else ""
+    return f"《{basis['law']}》{article}：{basis['summary']}"
+
+
+def word_report(document: StoredDocument, findings: list[Shown], rulebook: Rulebook, people: dict[int, str]) -> bytes:
+    """The text with evidence marked and numbered, then every finding with decision, law and advice."""
+    word = docx.Document()
+    word.add_heading(_clean(document.title or document.name), 1)
+    for line in _facts(document, people):
+        word.add_paragraph(line)
+    word.add_heading("原文标注", 2)
+    paragraph = word.add_paragraph()
+    for segment, grave in text_segments(document, findings):
+        run = paragraph.add_run(_clean(segment.text))
+        if grave and grave != "dismissed":
+            run.font.underline = WD_UNDERLINE.SINGLE
+            run.font.highlight_color = _COLOURS.get(grave)
+            paragraph.add_run("[" + ",".join(map(str, segment.findings)) + "]").font.superscript = True
+    word.add_heading("问题清单", 2)
+    for shown in findings:
+        found = shown.finding
+        word.add_heading(f"{shown.number}. {rulebook.label(found['label']).name}（{SEVERITIES[found['severity']]}）", 3)
+        for title, value in _lines(shown, rulebook):
+            word.add_paragraph(_clean(f"{title}：{value}"))
+    stream = io.BytesIO()
+    word.save(stream)
+    return stream.getvalue()
+
+
+def _clean(text: str) -> str:
+    return _NO_XML.sub("", text)
+
+
+def _facts(document: StoredDocument, people: dict[int, str]) -> list[str]:
+    report = document.report
+    facts = [
+        f"风险：{RISKS[document.risk]}　适用{report['as_of']}有效的规定",
+        f"文本SHA-256：{document.text_sha256}",
+        f"规则库 {report['model']['rulebook']}，模型 {report['model']['name']} {report['model']['version']}",
+    ]
+    if document.verdict:
+        by = people.get(document.verdict_by or 0, "")
+        facts.append(
+            f"结论：{VERDICTS[document.verdict]}（{by}，{document.verdict_at:%Y-%m-%d %H:%M} UTC）{document.verdict_reason or ''}"
+        )
+    if document.approved_by:
+        facts.append(f"复核：{people.get(document.approved_by, '')}（{document.approved_at:%Y-%m-%d %H:%M} UTC）")
+    return [_clean(f) for f in [*facts, *(f"未读：{u}" for u in report["coverage"]["unread"])]]
+
+
+def _lines(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
+    found = shown.finding
+    lines = [("证据", found["text"])] if found["text"] else []
+    lines += [("触发表述", e["text"]) for e in found["evidence"]]
+    lines += [("理由", found["reason"]), *((("建议", found["suggestion"]),) if found["suggestion"] else ())]
+    lines += [("依据", law(b)) for b in found["basis"]]
+    for decision, name in shown.decisions:
+        label = f"为{rulebook.label(decision.label).name}" if decision.action in ("relabel", "add") else ""
+        lines.append(
+            (
+                "处理",
+                f"{ACTIONS[decision.action]}{label}，{name}，{decision.created_at:%Y-%m-%d %H:%M} UTC {decision.reason}",
+            )
+        )
+    return lines
+
+
+def excel_report(document: StoredDocument, findings: list[Shown], rulebook: Rulebook, people: dict[int, str]) -> bytes:
+    """The same as a workbook: one sheet of facts, one of findings."""
+    rows = []
+    for shown in findings:
+        found = shown.finding
+        last = shown.decisions[0] if shown.decisions else None
+        rows.append(
+            [
+                shown.number,
+                rulebook.label(found["label"]).name,
+                SEVERITIES[found["severity"]],
+                found["text"] or "；".join(e["text"] for e in found["evidence"]),
+                found["reason"],
+                found["suggestion"],
+                "\n".join(law(b) for b in found["basis"]),
+                ACTIONS[last[0].action] if last else "",
+                last[0].reason if last else "",
+                last[1] if last else "",
+            ]
+        )
+    head = ["序号", "标签", "严重程度", "证据", "理由", "建议", "依据", "处理", "处理理由", "处理人"]
+    facts = [[line] for line in [document.title or document.name, *_facts(document, people)]]
+    return workbook_bytes([("问题清单", head, rows), ("概况", ["概况"], facts)])

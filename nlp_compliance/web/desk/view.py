@@ -1,0 +1,120 @@
+"""What the document page shows, computed from a stored document: segments, findings with decisions, boxes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from nlp_compliance.report.segments import Segment, cut
+from nlp_compliance.store.schema import Decision, StoredDocument
+
+_RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One finding with what people said about it, the newest word first."""
+
+    number: int
+    finding: dict[str, Any]
+    decisions: tuple[tuple[Decision, str], ...]
+
+    @property
+    def action(self) -> str:
+        return self.decisions[0][0].action if self.decisions else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A finding's box on a picture, in its pixels."""
+
+    number: int
+    severity: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def shown_findings(document: StoredDocument, decisions: Sequence[tuple[Decision, str]]) -> list[Shown]:
+    """Findings of the report in their order, then those that people added."""
+    out = []
+    for number, finding in enumerate(document.report["findings"], 1):
+        own = tuple(reversed([(d, n) for d, n in decisions if d.finding == number]))
+        out.append(Shown(number, finding, own))
+    for decision, name in decisions:
+        if decision.action == "add":
+            text = document.text[decision.start : decision.end]
+            finding = {
+                "label": decision.label,
+                "severity": "info",
+                "start": decision.start,
+                "end": decision.end,
+                "text": text,
+                "reason": decision.reason,
+                "suggestion": "",
+                "basis": [],
+                "evidence": [],
+                "score": None,
+                "review": False,
+                "pointer_only": False,
+                "verdict": "violation",
+            }
+            out.append(Shown(len(out) + 1, finding, ((decision, name),)))
+    return out
+
+
+def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[tuple[Segment, str]]:
+    """(segment, class): the text cut at findings, with the gravest severity over each run."""
+    spans = [(f.finding["start"], f.finding["end"], f.number) for f in findings if f.finding["start"] is not None]
+    by_number = {f.number: f for f in findings}
+    out = []
+    for segment in cut(document.text, spans):
+        open_ones = [by_number[n] for n in segment.findings if by_number[n].action != "dismiss"]
+        grave = min((f.finding["severity"] for f in open_ones), key=lambda s: _RANK[s], default="dismissed")
+        out.append((segment, grave if segment.findings else ""))
+    return out
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a picture that browsers show, else None."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def outlines(document: StoredDocument, findings: Sequence[Shown]) -> list[Outline]:
+    """Boxes of the blocks that findings touch."""
+    out = []
+    for shown in findings:
+        start, end = shown.finding["start"], shown.finding["end"]
+        if start is None or shown.action == "dismiss":
+            continue
+        for block in document.blocks:
+            box = block["box"]
+            if box and block["start"] < end and start < block["end"]:
+                width, height = box["x1"] - box["x0"], box["y1"] - box["y0"]
+                out.append(Outline(shown.number, shown.finding["severity"], box["x0"], box["y0"], width, height))
+    return out
+
+
+def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, list[dict[str, Any]]]:
+    """Against the version before: findings fixed, new and remaining, by label and wording."""
+    if old is None:
+        return {}
+
+    def keyed(document: StoredDocument) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(f["label"], f["text"] or ""): f for f in document.report["findings"] if f["verdict"] == "violation"}
+
+    before, after = keyed(old), keyed(new)
+    return {
+        "fixed": [f for k, f in before.items() if k not in after],
+        "new": [f for k, f in after.items() if k not in before],
+        "remaining": [f for k, f in after.items() if k in before],
+    }
