@@ -21,9 +21,9 @@ STRATA = {
     "checker": 4,
     "scan": 5,
     "report": 6,
-    "web": 6,
-    "cli": 7,
-    "__main__": 8,
+    "web": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 PACKAGE = sorted((ROOT / "nlp_compliance").rglob("*.py"))
 
@@ -66,7 +66,7 @@ def test_imports_point_down(path):
         ("yaml", "rulebook/load.py"),
         ("rapidocr", "ingest/ocr.py"),
         ("pypdfium2", "ingest/pdf.py"),
-        ("docx", "ingest/office.py"),
+        ("docx", "ingest/office.py web/desk/exports.py"),
         ("pptx", "ingest/office.py"),
         ("PIL", "ingest/image.py"),
         ("openpyxl", "ingest/table.py"),
@@ -81,7 +81,7 @@ def test_one_library_one_file(library, home):
         for p in PACKAGE
         if library in {m.split(".")[0] for m in imported(p)}
     }
-    assert users == {home}
+    assert users == set(home.split())
 
 
 def test_serving_needs_no_torch():

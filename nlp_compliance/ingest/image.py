@@ -48,6 +48,15 @@ def pixels_of(data: bytes, name: str, limits: Limits) -> tuple[npt.NDArray[np.ui
         raise UnreadableFileError(f"{name}: the picture is broken ({error}); export it again as png or jpg") from error
 
 
+def shown_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a picture of a kind that browsers show, else None; nothing is unpacked."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+
+
 def _on_white(picture: Image.Image) -> Image.Image:
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")

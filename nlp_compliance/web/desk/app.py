@@ -31,6 +31,7 @@ from nlp_compliance.errors import (
     NlpComplianceError,
     UnauthorizedError,
 )
+from nlp_compliance.ingest.image import shown_size
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import SUFFIXES, Reader
@@ -459,7 +460,7 @@ def _document_pages(app: FastAPI) -> None:
             users = list(session.scalars(select(User).where(User.active.is_(True)).order_by(User.name)))
             names = _names(session)
         assert upload is not None
-        size = view.picture_size(desk.files.get(upload.sha256)) if document.name == upload.name else None
+        size = shown_size(desk.files.get(upload.sha256)) if document.name == upload.name else None
         return _page(
             request,
             "document.html",
@@ -485,7 +486,7 @@ def _document_pages(app: FastAPI) -> None:
         assert upload is not None
         data = desk.files.get(upload.sha256)
         # Only pictures are shown by the browser; anything else could carry scripts and is handed over as a file.
-        if view.picture_size(data):
+        if shown_size(data):
             return Response(data, media_type=_picture_type(data))
         return _file(data, upload.name, "application/octet-stream")
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from PIL import Image, UnidentifiedImageError
 
 from nlp_compliance.report.segments import Segment, cut
 from nlp_compliance.store.schema import Decision, StoredDocument
@@ -78,15 +75,6 @@ def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[t
         grave = min((f.finding["severity"] for f in open_ones), key=lambda s: _RANK[s], default="dismissed")
         out.append((segment, grave if segment.findings else ""))
     return out
-
-
-def picture_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a picture that browsers show, else None."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
-            return picture.size
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return None
 
 
 def outlines(document: StoredDocument, findings: Sequence[Shown]) -> list[Outline]:
