@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +30,19 @@ from nlp_compliance.records import (
 from nlp_compliance.settings import Settings
 from training.calibrate import expected_calibration_error
 from training.corpus import ROOT, Example, load_corpus, split_of
+from training.dataset import parsed, read_negatives
 from training.metrics import Counts, add, bootstrap_interval, character_counts, count, indicator, macro_f1
+from training.plots import label_plot, reliability_plot
 
+FIGURES = ROOT / "docs" / "figures"
 SYSTEMS: dict[str, tuple[str, ...]] = {
     "rules": ("lexical",),
     "linear": ("linear",),
     "rules+linear": ("lexical", "linear"),
     "encoder": ("model",),
     "rules+encoder": ("lexical", "model"),
+    "linear+encoder": ("linear", "model"),
+    "rules+linear+encoder": ("lexical", "linear", "model"),
 }
 
 
@@ -151,8 +157,7 @@ def contrast_share(judged: Sequence[Judged]) -> float | None:
     """Share of groups of two or more in which the violation labels of every member are exactly right."""
     groups: dict[str, list[bool]] = {}
     for j in judged:
-        right = j.found & set(VIOLATION_LABELS) == j.truth & set(VIOLATION_LABELS)
-        groups.setdefault(j.example.group, []).append(right)
+        groups.setdefault(j.example.group, []).append(exactly_right(j))
     several = [all(members) for members in groups.values() if len(members) > 1]
     return sum(several) / len(several) if several else None
 
@@ -185,26 +190,73 @@ def label_rows(judged: Sequence[Judged]) -> list[tuple[str, Counts, tuple[float,
     ]
 
 
-def genre_rows(judged: Sequence[Judged]) -> list[tuple[str, int, float]]:
-    """(genre, documents, share whose violation labels are exactly right), worst first."""
-    genres: dict[str, list[bool]] = {}
+@dataclass(frozen=True, slots=True)
+class GenreRow:
+    """One genre: documents, those whose violation labels are exactly right, those without violation, those alarmed."""
+
+    genre: str
+    documents: int
+    right: int
+    clean: int
+    alarmed: int
+
+
+def genre_rows(judged: Sequence[Judged]) -> list[GenreRow]:
+    """Every genre, the one with the smallest share of exactly right documents first."""
+    genres: dict[str, list[Judged]] = {}
     for j in judged:
-        right = j.found & set(VIOLATION_LABELS) == j.truth & set(VIOLATION_LABELS)
-        genres.setdefault(j.example.genre, []).append(right)
-    rows = [(genre, len(r), sum(r) / len(r)) for genre, r in genres.items()]
-    return sorted(rows, key=lambda r: (r[2], r[0]))
+        genres.setdefault(j.example.genre, []).append(j)
+    rows = []
+    for genre, own in genres.items():
+        clean = [j for j in own if not _violates(j)]
+        alarmed = sum(bool(j.found & set(VIOLATION_LABELS)) for j in clean)
+        rows.append(GenreRow(genre, len(own), sum(exactly_right(j) for j in own), len(clean), alarmed))
+    return sorted(rows, key=lambda r: (r.right / r.documents, r.genre))
+
+
+def exactly_right(judged: Judged) -> bool:
+    """Whether the violation labels found are those of the document, no more and no less."""
+    return judged.found & set(VIOLATION_LABELS) == judged.truth & set(VIOLATION_LABELS)
+
+
+def disguise_rows(judged: Sequence[Judged]) -> list[tuple[str, int, float | None, float | None]]:
+    """(kind, disguised documents with a plain twin, recall on the twins, recall under the disguise), by kind."""
+    rows = []
+    for kind in sorted({j.example.disguise for j in judged if j.example.disguise}):
+        hidden = [j for j in judged if j.example.disguise == kind]
+        groups = {j.example.group for j in hidden}
+        plain = [j for j in judged if j.example.group in groups and not j.example.disguise]
+        twins = {j.example.group for j in plain}
+        rows.append((kind, sum(j.example.group in twins for j in hidden), _recall(plain), _recall(hidden)))
+    return rows
 
 
 def alarms_per_10000_sentences(checker: Checker, texts: Sequence[str]) -> tuple[int, int, float]:
     """(documents with an alarm, sentences, violation findings per 10,000 sentences) on label-free text."""
-    from training.dataset import parsed
-
     sentences = sum(len(parsed(t).sentences) for t in texts)
     reports = [r for r in checker.check_many([Document("", t) for t in texts]) if isinstance(r, Report)]
     alarms = [
         sum(f.verdict == "violation" and not f.review and f.start is not None for f in r.findings) for r in reports
     ]
     return sum(bool(a) for a in alarms), sentences, 1e4 * sum(alarms) / max(1, sentences)
+
+
+def alarm_line(checker: Checker, path: Path) -> str:
+    """One sentence on the false alarms over the label-free passages of `path`."""
+    texts = read_negatives(path)
+    with_alarm, sentences, rate = alarms_per_10000_sentences(checker, texts)
+    return (
+        f"{with_alarm} of {len(texts)} passages raise an alarm; {rate:.1f} findings per 10,000 sentences "
+        f"({sentences} sentences)."
+    )
+
+
+def shipped_system(names: Sequence[str]) -> str:
+    """The system that runs with default settings, if it was measured, else the last one."""
+    default = Settings().detectors
+    has_model = (Settings().bundle / "manifest.json").is_file()
+    wanted = default if has_model else tuple("linear" if d == "model" else d for d in default if d != "linear")
+    return next((n for n in names if set(SYSTEMS[n]) == set(wanted)), names[-1])
 
 
 def checker_for(detectors: tuple[str, ...]) -> Checker:
@@ -247,11 +299,27 @@ def label_table(judged: Sequence[Judged]) -> list[str]:
 
 
 def genre_table(judged: Sequence[Judged]) -> list[str]:
-    lines = ["| genre | documents | violation labels exactly right |", "|---|--:|--:|"]
-    return lines + [f"| {genre} | {n} | {share:.2f} |" for genre, n, share in genre_rows(judged)]
+    lines = ["| genre | documents | violation labels exactly right | without violation | of these alarmed |"]
+    lines.append("|---|--:|--:|--:|--:|")
+    return lines + [
+        f"| {r.genre} | {r.documents} | {r.right / r.documents:.2f} | {r.clean} | {r.alarmed} |"
+        for r in genre_rows(judged)
+    ]
 
 
-def write_report(target: Path, split: str, results: dict[str, list[Judged]], shipped: str, alarms: str) -> None:
+def disguise_table(judged: Sequence[Judged]) -> list[str]:
+    lines = ["| disguise | documents | recall, plain twin | recall, disguised |", "|---|--:|--:|--:|"]
+    return lines + [f"| {kind} | {n} | {_cell(a)} | {_cell(b)} |" for kind, n, a, b in disguise_rows(judged)]
+
+
+def speed_table(seconds: dict[str, float], characters: int) -> list[str]:
+    """What each system cost on this machine in this run, beside the fastest."""
+    fastest = min(seconds.values())
+    lines = ["| system | characters a second | times the fastest |", "|---|--:|--:|"]
+    return lines + [f"| {n} | {characters / s:,.0f} | {s / fastest:.1f} |" for n, s in seconds.items()]
+
+
+def write_report(target: Path, split: str, results: dict[str, list[Judged]], shipped: str, extra: list[str]) -> None:
     """The Markdown page; every number in it comes from this run."""
     judged = results[shipped]
     documents = [j.example for j in judged]
@@ -261,6 +329,8 @@ def write_report(target: Path, split: str, results: dict[str, list[Judged]], shi
         f"Made by `make evaluate`. Split: {split}, {len(documents)} documents, "
         f"{sum(e.promotional for e in documents)} promotional, in {len({e.group for e in documents})} groups. "
         "Intervals are bootstrapped over groups. A finding marked 建议人工复核 counts as not found.",
+        f"Shipped: {shipped}, {judged[0].report.model.name} {judged[0].report.model.version}, "
+        f"rulebook {judged[0].report.model.rulebook}.",
         "",
         "## Systems",
         "",
@@ -270,13 +340,33 @@ def write_report(target: Path, split: str, results: dict[str, list[Judged]], shi
         "",
         *label_table(judged),
         "",
+        f"## Disguises ({shipped})",
+        "",
+        *disguise_table(judged),
+        "",
         f"## Genres ({shipped})",
         "",
         *genre_table(judged),
+        *extra,
     ]
-    if alarms:
-        lines += ["", "## Label-free public text", "", alarms]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def draw(judged: Sequence[Judged], folder: Path) -> list[str]:
+    """Reliability and F1 plots in `folder`; the Markdown lines that show them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = np.array([[j.report.scores[label] for label in VIOLATION_LABELS] for j in judged]).reshape(-1)
+    truth = indicator([j.truth for j in judged], VIOLATION_LABELS).reshape(-1)
+    reliability_plot(scores, truth, folder / "reliability.png")
+    label_plot(label_rows(judged), folder / "labels.png")
+    return [
+        "",
+        "## Plots",
+        "",
+        "![reliability of the stated probabilities](figures/reliability.png)",
+        "![F1 of every label with its interval](figures/labels.png)",
+        *(["![learning curve](figures/learning-curve.png)"] if (folder / "learning-curve.png").is_file() else []),
+    ]
 
 
 def errors(judged: Sequence[Judged]) -> list[dict[str, object]]:
@@ -303,22 +393,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can be built")
     parser.add_argument("--out", type=Path, help="Markdown page; default docs/evaluation.md for the test split")
     parser.add_argument("--alarms", type=Path, help="JSONL of label-free passages for the false-alarm rate")
+    parser.add_argument("--shipped", choices=SYSTEMS, help="the system of the detailed tables; default: the product's")
     parser.add_argument("--errors", type=Path, help="write wrong documents of the shipped system as JSONL")
     args = parser.parse_args(argv)
     examples = [e for e in load_corpus() if split_of(e) == args.split]
     has_model = (Settings().bundle / "manifest.json").is_file()
     names = args.systems or [n for n in SYSTEMS if has_model or "model" not in SYSTEMS[n]]
-    results = {name: judge(checker_for(SYSTEMS[name]), examples) for name in names}
-    shipped = names[-1]
-    alarms = ""
+    results, seconds = {}, {}
+    for name in names:
+        checker = checker_for(SYSTEMS[name])
+        checker.check(Document("warm", examples[0].text))
+        started = time.perf_counter()
+        results[name] = judge(checker, examples)
+        seconds[name] = time.perf_counter() - started
+    shipped = args.shipped or shipped_system(names)
+    extra = ["", "## Speed in this run", "", *speed_table(seconds, sum(len(e.text) for e in examples))]
     if args.alarms:
-        from training.dataset import read_negatives
-
-        texts = read_negatives(args.alarms)
-        with_alarm, sentences, rate = alarms_per_10000_sentences(checker_for(SYSTEMS[shipped]), texts)
-        alarms = f"{with_alarm} of {len(texts)} passages raise an alarm; {rate:.1f} findings per 10,000 sentences ({sentences} sentences)."
+        extra += ["", "## Label-free public text", "", alarm_line(checker_for(SYSTEMS[shipped]), args.alarms)]
     target = args.out or (ROOT / "docs" / "evaluation.md" if args.split == "test" else Path("/dev/stdout"))
-    write_report(target, args.split, results, shipped, alarms)
+    if args.split == "test" and not args.out:
+        extra += draw(results[shipped], FIGURES)
+    write_report(target, args.split, results, shipped, extra)
     if args.errors:
         rows = (json.dumps(row, ensure_ascii=False) for row in errors(results[shipped]))
         args.errors.write_text("".join(row + "\n" for row in rows), encoding="utf-8")

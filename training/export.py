@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from safetensors.torch import load_file
 
 from nlp_compliance.detect.neural import document_logits
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, PROMOTIONAL, file_digest
@@ -23,7 +22,7 @@ from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
 from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_calibration
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
-from training.model import SpanDocumentModel, load_config_model
+from training.model import load_run
 from training.score import TorchScorer
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
@@ -31,9 +30,7 @@ BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
 
 def export_onnx(run: Path, target: Path) -> None:
     """Write the float32 graph with free batch and length. Eager attention runs faster in ONNX Runtime than sdpa."""
-    model = SpanDocumentModel(load_config_model(run, attention="eager"))
-    model.load_state_dict(load_file(run / "model.safetensors"))
-    model.eval()
+    model = load_run(run, attention="eager")
     example = (torch.randint(5, 100, (2, 32)), torch.ones(2, 32, dtype=torch.int64))
     axes = {0: "windows", 1: "tokens"}
     with warnings.catch_warnings():

@@ -38,7 +38,8 @@ from training.dataset import (
     parsed,
     read_negatives,
 )
-from training.model import SpanDocumentModel, load_encoder
+from training.model import WEIGHTS, SpanDocumentModel, start_model
+from training.muon import Muon
 from training.tokenizer import save_characters
 
 ENCODER = ROOT / "training" / "encoder"
@@ -168,6 +169,22 @@ def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torc
     embedding.data.sub_(shift)
 
 
+def make_optimisers(model: SpanDocumentModel, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
+    """AdamW, the fresh heads at three times the rate; with `--muon` the matrices inside the layers go to Muon."""
+    matrices, encoder, heads = [], [], []
+    for name, parameter in model.named_parameters():
+        if name.startswith(("encoder.", "ngrams.")):
+            inside = args.muon and parameter.ndim == 2 and "embeddings" not in name and name.startswith("encoder.")
+            (matrices if inside else encoder).append(parameter)
+        else:
+            heads.append(parameter)
+    groups = [{"params": encoder, "peak": args.rate}, {"params": heads, "peak": args.rate * 3}]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=args.rate, weight_decay=0.01, fused=True)]
+    if matrices:
+        optimisers.append(Muon([{"params": matrices, "peak": args.muon}], lr=args.muon))
+    return optimisers
+
+
 def rate_share(progress: float) -> float:
     if progress < 0.06:
         return max(progress, 1e-3) / 0.06
@@ -180,13 +197,8 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
     torch.manual_seed(args.seed)
     table = load_characters(Path(args.out) / "tokenizer.json")
     data = Data(args, table)
-    model = SpanDocumentModel(load_encoder(args.base), dropout=args.dropout).to(device)
-    heads = [p for n, p in model.named_parameters() if not n.startswith("encoder.")]
-    groups = [
-        {"params": list(model.encoder.parameters()), "peak": args.rate},
-        {"params": heads, "peak": args.rate * 3},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=args.rate, weight_decay=0.01, fused=True)
+    model = start_model(args.base, dropout=args.dropout).to(device)
+    optimisers = make_optimisers(model, args)
     loss = Loss(args.token_weight, args.document_share, device)
     average = Average(model, args.average)
     started = time.monotonic()
@@ -201,16 +213,17 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
                 progress = max(progress, (time.monotonic() - started) / (args.minutes * 60))
             if progress >= 1.0:
                 break
-            for group in optimiser.param_groups:
+            for group in (g for o in optimisers for g in o.param_groups):
                 group["lr"] = group["peak"] * rate_share(progress)
             batch = to_tensors(collate(rows_of_batch, table), device)
-            optimiser.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             value = loss(*model(batch["ids"], batch["mask"]), batch)
             value.backward()
             if args.fgm:
                 adversarial_step(model, loss, batch, args.fgm)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             average.update(model)
             losses.append(float(value.detach()))
         minutes = (time.monotonic() - started) / 60
@@ -231,7 +244,7 @@ def save(average: Average, model: SpanDocumentModel, args: argparse.Namespace) -
     """Weights as safetensors, the encoder's config, and how the run was called."""
     out = Path(args.out)
     weights = {k: v.contiguous().cpu() for k, v in average.weights.items()}
-    save_file(weights, out / "model.safetensors")
+    save_file(weights, out / WEIGHTS)
     model.encoder.config.save_pretrained(out)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
     (out / "finetune.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -244,6 +257,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--minutes", type=float, default=0, help="stop, cooled down, after this long; 0: no limit")
     parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate of the encoder")
+    parser.add_argument("--muon", type=float, default=0.0, help="peak rate of Muon inside the layers; 0: AdamW alone")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--overlap", type=int, default=64)

@@ -5,23 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.records import SPAN_LABELS
+from training.ngrams import NgramEmbedding, load_ngrams, ngrams_from
+
+WEIGHTS = "model.safetensors"
+_NGRAMS = "ngrams."
 
 
 class SpanDocumentModel(nn.Module):
     """Logits of shape (windows, tokens, len(SPAN_LABELS)) and (windows, len(DOCUMENT_LABELS)).
 
     The window output reads `[CLS]`, the mean and the maximum over tokens: the mean carries stance, the maximum a
-    short claim.
+    short claim. `ngrams` are added to the embeddings of an encoder that was pretrained with them.
     """
 
-    def __init__(self, encoder: PreTrainedModel, *, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: PreTrainedModel, ngrams: NgramEmbedding | None = None, *, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder = encoder
+        self.ngrams = ngrams
         width = encoder.config.hidden_size
         self.dropout = nn.Dropout(dropout)
         self.token_head = nn.Linear(width, len(SPAN_LABELS))
@@ -32,7 +38,11 @@ class SpanDocumentModel(nn.Module):
         nn.init.constant_(self.document_head.bias, -1.5)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.ngrams is None:
+            inputs = {"input_ids": input_ids}
+        else:
+            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.ngrams(input_ids)}
+        hidden = self.encoder(**inputs, attention_mask=attention_mask).last_hidden_state
         return self.heads(hidden, attention_mask)
 
     def heads(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,11 +54,17 @@ class SpanDocumentModel(nn.Module):
         return self.token_head(hidden), self.document_head(self.dropout(pooled))
 
 
-def load_encoder(base: str, *, attention: str = "sdpa") -> PreTrainedModel:
-    """Any encoder by folder or hub name that `AutoModel` opens; half-precision weights are read as float32."""
-    return AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation=attention)
+def start_model(base: str, *, dropout: float) -> SpanDocumentModel:
+    """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens."""
+    encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
+    return SpanDocumentModel(encoder, load_ngrams(Path(base)), dropout=dropout)
 
 
-def load_config_model(run: Path, *, attention: str = "sdpa") -> PreTrainedModel:
-    """The encoder's architecture with random weights, from the `config.json` of a fine-tuning run."""
-    return AutoModel.from_config(AutoConfig.from_pretrained(run), attn_implementation=attention)
+def load_run(run: Path, *, attention: str = "sdpa") -> SpanDocumentModel:
+    """The model of a fine-tuning run, in evaluation mode."""
+    weights = load_file(run / WEIGHTS)
+    encoder = AutoModel.from_config(AutoConfig.from_pretrained(run), attn_implementation=attention)
+    own = {k.removeprefix(_NGRAMS): v for k, v in weights.items() if k.startswith(_NGRAMS)}
+    model = SpanDocumentModel(encoder, ngrams_from(own) if own else None)
+    model.load_state_dict(weights)
+    return model.eval()

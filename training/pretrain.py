@@ -23,8 +23,17 @@ import jieba
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM, ModernBertConfig, ModernBertForMaskedLM, PreTrainedModel
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedModel,
+)
 
+from training.muon import Muon
+from training.ngrams import NgramEmbedding, load_ngrams, save_ngrams
 from training.tokenizer import PUNCTUATION_FOLD, build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -43,13 +52,17 @@ class Preset:
     batch: int
     length: int
     rate: float
+    muon_rate: float = 0.0
+    ngrams: bool = False
 
 
 # Speeds on two cores: 4x256 about 7,000 tokens a second, 6x384 about 2,800 (measured at length 128, no dropout).
 # Rotary positions and norms before the sublayers leave the unigram plateau many times sooner than BERT's absolute
 # positions, which is what counts when the budget is minutes (docs/training.md has both curves).
 PRESETS = {
-    "cpu": Preset("modernbert", 4, 256, 4, 704, 32, 256, 2e-3),
+    "cpu": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
+    "cpu-4": Preset("modernbert", 4, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
+    "cpu-plain": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3),
     "cpu-bert": Preset("bert", 4, 256, 4, 1024, 32, 256, 1e-3),
     "cpu-wide": Preset("modernbert", 6, 384, 6, 1024, 32, 256, 1.5e-3),
     "gpu": Preset("modernbert", 6, 384, 6, 1024, 512, 256, 2e-3),
@@ -167,27 +180,23 @@ def framed(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.
     return torch.from_numpy(inputs), torch.from_numpy(np.pad(labels, ((0, 0), (1, 1)), constant_values=-100))
 
 
-def masked_loss(model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def masked_loss(
+    model: PreTrainedModel, ngrams: NgramEmbedding | None, inputs: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
     """Cross entropy over the masked positions only: the output layer is the dearest part, and 80% of it is not needed.
 
     The positions are padded or cut to one count for all batches of a shape, because a new shape in every step makes
     the CPU allocator grow by gigabytes an hour.
     """
-    hidden = model.base_model(input_ids=inputs).last_hidden_state
+    embedded = model.get_input_embeddings()(inputs)
+    if ngrams is not None:
+        embedded = embedded + ngrams(inputs)
+    hidden = model.base_model(inputs_embeds=embedded).last_hidden_state
     flat = labels.reshape(-1)
     wanted = torch.argsort((flat == -100).to(torch.int8), stable=True)[: flat.numel() // 4]
     chosen = hidden.reshape(-1, hidden.shape[-1])[wanted]
     logits = model.cls(chosen) if isinstance(model, BertForMaskedLM) else model.decoder(model.head(chosen))
     return nn.functional.cross_entropy(logits, flat[wanted], ignore_index=-100)
-
-
-def held_out_loss(model: PreTrainedModel, held: list[tuple[torch.Tensor, torch.Tensor]], device: str) -> float:
-    """Mean masked loss in nats over fixed batches."""
-    model.eval()
-    with torch.no_grad():
-        losses = [float(masked_loss(model, a.to(device), b.to(device))) for a, b in held]
-    model.train()
-    return sum(losses) / len(losses)
 
 
 def make_model(preset: Preset, vocabulary: int) -> PreTrainedModel:
@@ -209,11 +218,27 @@ def make_model(preset: Preset, vocabulary: int) -> PreTrainedModel:
     return ModernBertForMaskedLM(ModernBertConfig(**shape, **ends, global_attn_every_n_layers=1))
 
 
-def rate_at(progress: float, peak: float) -> float:
-    """Linear warm-up over the first 4% of the budget, then a cosine down to 2% of the peak."""
+def make_optimisers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers where the preset gives it a rate, AdamW for everything else.
+
+    Muon (Jordan et al. 2024) makes each update of a matrix orthogonal; it needs fewer steps for the same loss, which
+    is what counts when the budget is minutes. Every group carries its own `peak` rate.
+    """
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n and preset.muon_rate]
+    inside = {id(p) for p in matrices}
+    others = [{"params": [p for p in model.parameters() if id(p) not in inside], "peak": preset.rate}]
+    adam = torch.optim.AdamW(others, lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    if not matrices:
+        return [adam]
+    muon = [{"params": matrices, "peak": preset.muon_rate}]
+    return [adam, Muon(muon, lr=preset.muon_rate)]
+
+
+def rate_share(progress: float) -> float:
+    """Share of the peak rate: linear warm-up over the first 4% of the budget, then a cosine down to 2%."""
     if progress < 0.04:
-        return peak * max(progress, 1e-3) / 0.04
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.04) / 0.96))))
+        return max(progress, 1e-3) / 0.04
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.04) / 0.96)))
 
 
 @dataclass(slots=True)
@@ -222,6 +247,10 @@ class State:
 
     step: int = 0
     elapsed_s: float = 0.0
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    return dict(json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]["vocab"])
 
 
 class Run:
@@ -235,37 +264,71 @@ class Run:
         self.preset = PRESETS[args.preset]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         tokens = np.load(self.folder / "tokens.npy", mmap_mode="r")
-        self.vocabulary = len(json.loads((self.folder / "tokenizer.json").read_text("utf-8"))["model"]["vocab"])
+        self.vocabulary = len(_vocabulary(self.folder))
         held_size = min(len(tokens) // 20, 8 * self.preset.batch * self.preset.length)
         self.tokens, held = tokens[held_size:], tokens[:held_size]
         stream = batches(held, self.preset, args.mask, self.vocabulary, 7, 0)
         self.held = [next(stream) for _ in range(6)]
         torch.manual_seed(args.seed)
-        self.model = make_model(self.preset, self.vocabulary).to(self.device)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=self.preset.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-        )
+        self.model = make_model(self.preset, self.vocabulary)
+        self.ngrams = NgramEmbedding(self.preset.hidden) if self.preset.ngrams else None
+        if args.init:
+            self._start_from(args.init)
+        self.trained = nn.ModuleDict({"encoder": self.model, **({"ngrams": self.ngrams} if self.ngrams else {})})
+        self.trained.to(self.device)
+        self.optimisers = make_optimisers(self.trained, self.preset)
         self.state = State()
         self._resume()
+
+    def _start_from(self, folder: Path) -> None:
+        """Weights of an encoder of the same shape; embeddings follow the characters, whose ids may differ."""
+        earlier = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
+        weights = earlier.state_dict()
+        theirs, ours = (_vocabulary(f) for f in (folder, self.folder))
+        shared = [(ours[c], theirs[c]) for c in ours if c in theirs]
+        mine, other = (torch.tensor(ids) for ids in zip(*shared, strict=True))
+        for name, value in self.model.state_dict().items():
+            if value.shape[:1] == (len(ours),):
+                weights[name] = value.clone().index_copy_(0, mine, weights[name][other])
+        self.model.load_state_dict(weights)
+        # N-grams hash token ids, so they carry over only to the same vocabulary.
+        if self.ngrams and theirs == ours and (earlier_ngrams := load_ngrams(folder)):
+            self.ngrams.load_state_dict(earlier_ngrams.state_dict())
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
         if path.exists():
             saved = torch.load(path, map_location=self.device, weights_only=True)
-            self.model.load_state_dict(saved["model"])
-            self.optimiser.load_state_dict(saved["optimiser"])
+            self.trained.load_state_dict(saved["model"])
+            for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+                optimiser.load_state_dict(state)
             self.state = State(**saved["state"])
             print(f"resumed at step {self.state.step}", flush=True)
 
     def save(self) -> None:
         """Write the Hugging Face folder and the checkpoint, the checkpoint last and by rename."""
         self.model.save_pretrained(self.folder)
+        if self.ngrams:
+            save_ngrams(self.ngrams, self.folder)
         temporary = self.folder / "checkpoint.tmp"
         torch.save(
-            {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "state": asdict(self.state)},
+            {
+                "model": self.trained.state_dict(),
+                "optimisers": [o.state_dict() for o in self.optimisers],
+                "state": asdict(self.state),
+            },
             temporary,
         )
         temporary.replace(self.folder / "checkpoint.pt")
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Mean masked loss in nats over fixed batches. Nothing in the network behaves otherwise in training."""
+        return sum(float(self._loss(*batch)) for batch in self.held) / len(self.held)
+
+    def _loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
+            return masked_loss(self.model, self.ngrams, inputs.to(self.device), labels.to(self.device))
 
     def log(self, loss: float) -> None:
         row = {
@@ -273,7 +336,7 @@ class Run:
             "minutes": round(self.state.elapsed_s / 60, 2),
             "tokens": self.state.step * self.preset.batch * self.preset.length,
             "loss": round(loss, 4),
-            "held_out": round(held_out_loss(self.model, self.held, self.device), 4),
+            "held_out": round(self.held_out_loss(), 4),
         }
         print(json.dumps(row), flush=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as out:
@@ -286,8 +349,9 @@ class Run:
         last_save = time.monotonic()
         while self.state.elapsed_s < budget_s:
             started = time.monotonic()
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate_at(self.state.elapsed_s / budget_s, self.preset.rate)
+            share = rate_share(self.state.elapsed_s / budget_s)
+            for group in (g for o in self.optimisers for g in o.param_groups):
+                group["lr"] = group["peak"] * share
             losses.append(self._step(*next(stream)))
             self.state.step += 1
             self.state.elapsed_s += time.monotonic() - started
@@ -301,13 +365,13 @@ class Run:
         self.save()
 
     def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> float:
-        inputs, labels = inputs.to(self.device), labels.to(self.device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
-            loss = masked_loss(self.model, inputs, labels)
-        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(inputs, labels)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
+        nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
         return float(loss.detach())
 
 
@@ -331,6 +395,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__.split("\n")[0])
     parser.add_argument("--text", nargs="+", required=True, metavar="FILE[:SHARE]", help="text files and their weight")
     parser.add_argument("--out", type=Path, required=True, help="run folder; started again, it resumes")
+    parser.add_argument(
+        "--init", type=Path, help="encoder folder of the same shape to go on from, e.g. training/encoder"
+    )
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--minutes", type=float, default=150, help="training time budget in minutes")
     parser.add_argument("--mask", type=float, default=0.2, help="share of words that are masked")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from nlp_compliance.inference.encode import framed, load_characters, windows
 from nlp_compliance.inference.runtime import DocumentScores, collect_windows
 from nlp_compliance.records import ParsedDocument
-from training.model import SpanDocumentModel, load_config_model
+from training.model import load_run
 
 
 class TorchScorer:
@@ -20,9 +19,7 @@ class TorchScorer:
 
     def __init__(self, run: Path, *, max_tokens: int = 256, overlap: int = 64) -> None:
         self.table = load_characters(run / "tokenizer.json")
-        self.model = SpanDocumentModel(load_config_model(run))
-        self.model.load_state_dict(load_file(run / "model.safetensors"))
-        self.model.eval()
+        self.model = load_run(run)
         self.max_tokens, self.overlap = max_tokens, overlap
 
     @torch.no_grad()
