@@ -7,6 +7,7 @@ from datetime import date
 from typing import Protocol
 
 from nlp_compliance.detect.lexical import LexicalDetector
+from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.resolve import Thresholds, resolve
 from nlp_compliance.errors import BundleError, EmptyTextError, NlpComplianceError, TextTooLongError
 from nlp_compliance.records import Document, Hit, ModelVersion, ParsedDocument, Report
@@ -102,31 +103,47 @@ def build_checker(settings: Settings) -> Checker:
     model = ("rules", "1")
     if "lexical" in settings.detectors:
         detectors.append(LexicalDetector(rulebook, advisory=settings.advisory))
-    if "model" in settings.detectors and (settings.bundle / "manifest.json").is_file():
-        encoder, by_label, model = _encoder(settings)
-        detectors.append(encoder)
-        thresholds = Thresholds(by_label, review_band=settings.review_band)
-    elif {"model", "linear"} & set(settings.detectors):
-        linear, by_label, model = _linear(settings)
-        detectors.append(linear)
+    trained = _trained(settings)
+    if trained is not None:
+        detector, by_label, model = trained
+        detectors.append(detector)
         thresholds = Thresholds(by_label, review_band=settings.review_band)
     if not detectors:
         raise BundleError("no detector is left; set detectors to lexical, model or both")
     return Checker(detectors, rulebook, thresholds=thresholds, model=model, max_text_chars=settings.max_text_chars)
 
 
-def _encoder(settings: Settings) -> tuple[Detector, dict[str, float], tuple[str, str]]:
+_Trained = tuple[Detector, dict[str, float], tuple[str, str]]
+
+
+def _trained(settings: Settings) -> _Trained | None:
+    """The trained detector with its thresholds and version; the linear model stands in where no bundle is present."""
+    wanted = {"model", "linear"} & set(settings.detectors)
+    has_bundle = (settings.bundle / "manifest.json").is_file()
+    if not wanted:
+        return None
+    if wanted == {"linear"} or not has_bundle:
+        return _linear(settings)
+    return _encoder(settings, with_linear="linear" in wanted)
+
+
+def _encoder(settings: Settings, *, with_linear: bool) -> _Trained:
     # Imported here because ONNX Runtime is slow to load and not every command needs it.
+    from nlp_compliance.detect.ensemble import EnsembleDetector
     from nlp_compliance.detect.neural import NeuralDetector
     from nlp_compliance.inference.bundle import open_bundle
     from nlp_compliance.inference.runtime import Encoder
 
     bundle = open_bundle(settings.bundle)
-    return NeuralDetector(Encoder(bundle)), dict(bundle.thresholds), (bundle.name, bundle.version)
+    encoder = NeuralDetector(Encoder(bundle))
+    if not with_linear or bundle.blend is None:
+        return encoder, dict(bundle.thresholds), (bundle.name, bundle.version)
+    linear, _, _ = _linear(settings)
+    joined = EnsembleDetector(encoder, linear, bundle.blend)
+    return joined, dict(bundle.blend.thresholds), (bundle.name, f"{bundle.version}+{bundle.blend.linear_version}")
 
 
-def _linear(settings: Settings) -> tuple[Detector, dict[str, float], tuple[str, str]]:
-    from nlp_compliance.detect.linear import LinearDetector
+def _linear(settings: Settings) -> tuple[LinearDetector, dict[str, float], tuple[str, str]]:
     from nlp_compliance.inference.linear import load_linear
     from nlp_compliance.text.words import words
 

@@ -40,6 +40,23 @@ def fit_calibration(logits: Floats, truth: Floats, *, prior: float = 4.0) -> Cal
     return Calibration(float(max(slope, 0.2)), float(offset))
 
 
+def fit_blend(
+    encoder: Floats, linear: Floats, truth: Floats, *, start: tuple[float, float, float], prior: float = 6.0
+) -> tuple[float, float, float]:
+    """(offset, encoder, linear) of a logistic regression on two log odds, pulled towards `start`.
+
+    `prior` is the strength of the pull in squared units: with few positives the weights stay where all labels put them.
+    """
+
+    def cost(weights: Floats) -> float:
+        z = weights[0] + weights[1] * encoder + weights[2] * linear
+        pull = float(((weights - np.array(start)) ** 2).sum())
+        return float(np.logaddexp(0.0, z).sum() - (truth * z).sum()) + prior * pull
+
+    a, b, c = minimize(cost, np.array(start), method="BFGS").x
+    return float(a), float(max(b, 0.0)), float(max(c, 0.0))
+
+
 def _counts(probabilities: Floats, truth: Floats) -> npt.NDArray[np.float64]:
     """True positives, false positives and false negatives at every threshold of GRID, shape (len(GRID), 3)."""
     on = probabilities[None, :] >= GRID[:, None]

@@ -9,17 +9,23 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from nlp_compliance.detect.ensemble import document_scores, log_odds
+from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.neural import document_logits
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, PROMOTIONAL, file_digest
+from nlp_compliance.inference.linear import load_linear
 from nlp_compliance.inference.runtime import DocumentScores
-from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
-from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_calibration
+from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS, ParsedDocument
+from nlp_compliance.text.words import words
+from training.baseline import BUNDLE as LINEAR
+from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_blend, fit_calibration
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
 from training.model import load_run
@@ -48,35 +54,75 @@ def export_onnx(run: Path, target: Path) -> None:
         )
 
 
-def validation_set() -> list[tuple[str, Sequence, float]]:
-    """(text, spans, promotional or UNKNOWN) of validation documents and held-out bank sentences."""
-    documents = [(e.text, e.spans, float(e.promotional)) for e in load_split("validation")]
-    bank = [(s.text, s.spans, UNKNOWN) for s in load_sentences() if bank_split(s) == "validation"]
-    return documents + bank
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The validation texts with everything that calibration asks of them.
+
+    `truth` has shape (n_texts, len(DOCUMENT_LABELS)): 0, 1 or UNKNOWN; `targets` one (n_chars, n_span_labels) a text.
+    """
+
+    documents: list[ParsedDocument]
+    truth: np.ndarray
+    targets: list[np.ndarray]
 
 
-def calibrate(scorer: TorchScorer) -> dict[str, dict[str, float]]:
-    """Slopes, offsets, thresholds and span thresholds from the validation set."""
-    rows = validation_set()
+def validation_set() -> Held:
+    """Validation documents and held-out bank sentences, of which nobody knows the stance."""
+    rows = [(e.text, e.spans, float(e.promotional)) for e in load_split("validation")]
+    rows += [(s.text, s.spans, UNKNOWN) for s in load_sentences() if bank_split(s) == "validation"]
     documents = [parsed(text) for text, _, _ in rows]
-    scores = scorer.score(documents)
-    logits = np.stack([document_logits(s) for s in scores])
     targets = [token_targets(d, spans) for d, (_, spans, _) in zip(documents, rows, strict=True)]
-    truth = np.stack([np.concatenate([[p], t.max(axis=0)]) for t, (_, _, p) in zip(targets, rows, strict=True)])
+    truth = [np.concatenate([[p], t.max(axis=0)]) for t, (_, _, p) in zip(targets, rows, strict=True)]
+    return Held(documents, np.stack(truth), targets)
+
+
+def calibrate(scores: Sequence[DocumentScores], held: Held) -> dict[str, dict[str, float]]:
+    """Slopes, offsets, thresholds and span thresholds of the encoder alone."""
+    logits = np.stack([document_logits(s) for s in scores])
     out: dict[str, dict[str, float]] = {"slopes": {}, "offsets": {}}
     probabilities, truths = {}, {}
     for i, label in enumerate(DOCUMENT_LABELS):
-        known = truth[:, i] != UNKNOWN
-        fitted: Calibration = fit_calibration(logits[known, i], truth[known, i])
+        known = held.truth[:, i] != UNKNOWN
+        fitted: Calibration = fit_calibration(logits[known, i], held.truth[known, i])
         out["slopes"][label], out["offsets"][label] = fitted.slope, fitted.offset
-        probabilities[label], truths[label] = fitted.apply(logits[known, i]), truth[known, i]
-    out["thresholds"] = {
-        **choose_thresholds(_of(probabilities, VIOLATION_LABELS), _of(truths, VIOLATION_LABELS)),
-        **choose_thresholds(_of(probabilities, SPAN_LABELS[len(VIOLATION_LABELS) :]), truths),
-        **choose_thresholds(_of(probabilities, (PROMOTIONAL,)), truths),
+        probabilities[label], truths[label] = fitted.apply(logits[known, i]), held.truth[known, i]
+    return {
+        **out,
+        "thresholds": thresholds_of(probabilities, truths),
+        "span_thresholds": span_thresholds(scores, held.targets),
     }
-    out["span_thresholds"] = span_thresholds(scores, targets)
-    return out
+
+
+def thresholds_of(probabilities: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> dict[str, float]:
+    """A threshold for every document label; violations, other spans and stance each share their own pool."""
+    pools = (VIOLATION_LABELS, SPAN_LABELS[len(VIOLATION_LABELS) :], (PROMOTIONAL,))
+    return {k: v for pool in pools for k, v in choose_thresholds(_of(probabilities, pool), _of(truths, pool)).items()}
+
+
+def blend(calibrated: dict[str, dict[str, float]], scores: Sequence[DocumentScores], held: Held) -> dict[str, object]:
+    """The manifest's entry `blend`: how the encoder is joined with the linear model that ships beside it."""
+    model = load_linear(LINEAR)
+    linear = [document_scores(hits) for hits in LinearDetector(model, words).detect(held.documents)]
+    logits = np.stack([document_logits(s) for s in scores])
+    pairs = {}
+    for i, label in enumerate(DOCUMENT_LABELS):
+        known = held.truth[:, i] != UNKNOWN
+        encoder = calibrated["slopes"][label] * logits[known, i] + calibrated["offsets"][label]
+        other = np.array([log_odds(s[label]) for s in linear])[known]
+        pairs[label] = (np.clip(encoder, -14, 14), other, held.truth[known, i])
+    pooled = [np.concatenate([p[k] for label, p in pairs.items() if label != PROMOTIONAL]) for k in range(3)]
+    start = fit_blend(*pooled, start=(0.0, 0.7, 0.3))
+    weights = {label: fit_blend(*pair, start=start) for label, pair in pairs.items()}
+    probabilities = {
+        label: 1 / (1 + np.exp(-(w[0] + w[1] * pairs[label][0] + w[2] * pairs[label][1])))
+        for label, w in weights.items()
+    }
+    truths = {label: pair[2] for label, pair in pairs.items()}
+    return {
+        "linear_version": model.version,
+        "weights": weights,
+        "thresholds": thresholds_of(probabilities, truths),
+    }
 
 
 def _of(table: dict, labels: Sequence[str]) -> dict:
@@ -117,7 +163,9 @@ def write_bundle(run: Path, target: Path, *, quantise: bool) -> None:
         shutil.copyfile(full, target / "model.onnx")
     shutil.copyfile(run / "tokenizer.json", target / "tokenizer.json")
     settings = json.loads((run / "finetune.json").read_text(encoding="utf-8"))
-    scorer = TorchScorer(run, max_tokens=settings["max_tokens"], overlap=settings["overlap"])
+    held = validation_set()
+    scores = TorchScorer(run, max_tokens=settings["max_tokens"], overlap=settings["overlap"]).score(held.documents)
+    calibrated = calibrate(scores, held)
     files = {name: file_digest(target / name) for name in ("model.onnx", "tokenizer.json")}
     manifest = {
         "format": FORMAT,
@@ -130,7 +178,8 @@ def write_bundle(run: Path, target: Path, *, quantise: bool) -> None:
         "corpus_version": corpus_version(),
         "files": files,
         "metrics": {},
-        **calibrate(scorer),
+        "blend": blend(calibrated, scores, held),
+        **calibrated,
     }
     (target / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 

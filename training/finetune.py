@@ -38,6 +38,7 @@ from training.dataset import (
     parsed,
     read_negatives,
 )
+from training.feedback import read_extra
 from training.model import WEIGHTS, SpanDocumentModel, start_model
 from training.muon import Muon
 from training.tokenizer import save_characters
@@ -55,11 +56,11 @@ class Data:
             groups = sorted({e.group for e in examples})
             kept = set(random.Random(args.seed).sample(groups, int(len(groups) * args.fraction)))
             examples = [e for e in examples if e.group in kept]
-        self.examples = examples
+        self.examples = examples + read_extra(args.extra)
         sentences = [s for s in load_sentences() if bank_split(s) == "train"]
         self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
         self.donors = donors(self.examples, self.bank)
-        self.plain = {e.id: self._windows(e) for e in examples}
+        self.plain = {e.id: self._windows(e) for e in self.examples}
         self.negatives = [self._negative(text) for text in read_negatives(args.negatives)]
 
     def _windows(self, example: Example) -> list[Window]:
@@ -269,6 +270,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--negatives", type=Path, help="JSONL of label-free passages")
     parser.add_argument("--negative-share", type=float, default=0.5, help="negatives an epoch, per training document")
+    parser.add_argument("--extra", type=Path, help="JSONL of training.feedback, learned beside the corpus")
     parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=17)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlp_compliance.errors import BundleError
 from nlp_compliance.records import SPAN_LABELS
@@ -18,6 +19,18 @@ from nlp_compliance.records import SPAN_LABELS
 FORMAT = 1
 PROMOTIONAL = "promotional"
 DOCUMENT_LABELS = (PROMOTIONAL, *SPAN_LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How the encoder is joined with the linear model `linear_version`.
+
+    `weights` per document label are (offset, encoder, linear) on log odds; `thresholds` are for the blended probability.
+    """
+
+    linear_version: str
+    weights: Mapping[str, tuple[float, float, float]]
+    thresholds: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class Bundle:
     max_tokens: int
     overlap: int
     metrics: Mapping[str, object]
+    blend: Blend | None = None
 
     @property
     def model_path(self) -> Path:
@@ -80,9 +94,17 @@ def open_bundle(folder: Path) -> Bundle:
         max_tokens=manifest["max_tokens"],
         overlap=manifest["overlap"],
         metrics=manifest["metrics"],
+        blend=_blend(manifest.get("blend")),
     )
     _check_labels(bundle)
     return bundle
+
+
+def _blend(entry: Mapping[str, Any] | None) -> Blend | None:
+    if entry is None:
+        return None
+    weights = {label: (float(a), float(b), float(c)) for label, (a, b, c) in entry["weights"].items()}
+    return Blend(entry["linear_version"], weights, entry["thresholds"])
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -102,7 +124,8 @@ def _check_labels(bundle: Bundle) -> None:
             f"{bundle.folder}: the labels are not those of this version; retrain or use a fitting version"
         )
     for label in bundle.document_labels:
-        for table in (bundle.thresholds, bundle.slopes, bundle.offsets):
+        blend = (bundle.blend.weights, bundle.blend.thresholds) if bundle.blend else ()
+        for table in (bundle.thresholds, bundle.slopes, bundle.offsets, *blend):
             if label not in table:
                 raise BundleError(f"{bundle.folder}: the manifest has no threshold or calibration for {label}")
         if not 0.0 < bundle.thresholds[label] < 1.0:

@@ -1,0 +1,128 @@
+"""The gate before a new model bundle: it replaces the old one only if it is not worse on the frozen test split.
+
+Both bundles judge the same documents through the same checker; the difference of each figure comes with a 95% interval
+from resampling groups of documents in pairs. Worse means that the whole interval lies below `-margin`, or that a figure
+fell by more than `hard` whatever its interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nlp_compliance.checker import build_checker
+from nlp_compliance.records import CATEGORY_LABELS, MISSING_LABELS, VIOLATION_LABELS
+from nlp_compliance.settings import Settings
+from training.corpus import Example, load_split
+from training.evaluate import Judged, alarm_rate, categories, judge
+from training.metrics import indicator, macro_f1
+
+Figure = Callable[[Sequence[Judged]], float]
+
+
+def _f1(labels: Sequence[str], of: Callable[[frozenset[str]], frozenset[str]] = lambda s: s) -> Figure:
+    def figure(judged: Sequence[Judged]) -> float:
+        found, truth = ([of(s) for s in side] for side in ([j.found for j in judged], [j.truth for j in judged]))
+        return macro_f1(indicator(found, labels), indicator(truth, labels))
+
+    return figure
+
+
+def _calm(judged: Sequence[Judged]) -> float:
+    """Share of documents without violation that raise no alarm: higher is better, like the other figures."""
+    rate = alarm_rate([j for j in judged if not j.truth & set(VIOLATION_LABELS)])
+    return 1.0 - (rate or 0.0)
+
+
+FIGURES: dict[str, Figure] = {
+    "macro F1, 3 categories": _f1(tuple(CATEGORY_LABELS), categories),
+    "macro F1, 12 violation labels": _f1(VIOLATION_LABELS),
+    "macro F1, missing_*": _f1(MISSING_LABELS),
+    "without false alarm": _calm,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One figure of the old and the new bundle; `low` and `high` bound new minus old."""
+
+    name: str
+    old: float
+    new: float
+    low: float
+    high: float
+
+    def worse(self, *, margin: float, hard: float) -> bool:
+        return self.high < -margin or self.new - self.old < -hard
+
+
+def compare(old: Sequence[Judged], new: Sequence[Judged], *, rounds: int = 200, seed: int = 5) -> list[Verdict]:
+    """Every figure with its paired bootstrap interval; both sequences hold the same documents in the same order."""
+    members: dict[str, list[int]] = {}
+    for i, judged in enumerate(old):
+        members.setdefault(judged.example.group, []).append(i)
+    parts = list(members.values())
+    rng = np.random.default_rng(seed)
+    samples = [[i for p in rng.integers(0, len(parts), len(parts)) for i in parts[p]] for _ in range(rounds)]
+    verdicts = []
+    for name, figure in FIGURES.items():
+        gaps = [figure([new[i] for i in rows]) - figure([old[i] for i in rows]) for rows in samples]
+        low, high = np.percentile(gaps, [2.5, 97.5])
+        verdicts.append(Verdict(name, figure(old), figure(new), float(low), float(high)))
+    return verdicts
+
+
+def report(verdicts: Sequence[Verdict], *, margin: float, hard: float) -> list[str]:
+    lines = ["| figure | old | new | new − old, 95% | |", "|---|--:|--:|---|---|"]
+    for v in verdicts:
+        mark = "worse" if v.worse(margin=margin, hard=hard) else "ok"
+        lines.append(f"| {v.name} | {v.old:.3f} | {v.new:.3f} | {v.low:+.3f} to {v.high:+.3f} | {mark} |")
+    return lines
+
+
+def judged_by(bundle: Path, examples: Sequence[Example]) -> list[Judged]:
+    """The documents judged by the product with this bundle."""
+    return judge(build_checker(Settings(bundle=bundle)), examples)
+
+
+def install(new: Path, old: Path) -> None:
+    """Put the new bundle in place of the old, which is kept beside it until the new one stands."""
+    kept = old.with_name(old.name + ".old")
+    if old.exists():
+        old.rename(kept)
+    shutil.copytree(new, old)
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.gate", description=__doc__.split("\n")[0])
+    parser.add_argument("new", type=Path, help="bundle folder of training.export")
+    parser.add_argument("--old", type=Path, default=Settings().bundle, help="bundle folder in use")
+    parser.add_argument("--margin", type=float, default=0.0, help="an interval wholly below minus this is worse")
+    parser.add_argument("--hard", type=float, default=0.02, help="a figure may fall by this much at most")
+    parser.add_argument("--install", action="store_true", help="replace the old bundle if the new one is not worse")
+    args = parser.parse_args(argv)
+    for bundle in (args.new, args.old):
+        if not (bundle / "manifest.json").is_file():
+            print(f"{bundle}: no bundle there; a bundle folder holds manifest.json", file=sys.stderr)
+            return 2
+    examples = load_split("test")
+    verdicts = compare(judged_by(args.old, examples), judged_by(args.new, examples))
+    print("\n".join(report(verdicts, margin=args.margin, hard=args.hard)))
+    if any(v.worse(margin=args.margin, hard=args.hard) for v in verdicts):
+        print("not replaced: the new bundle is worse")
+        return 1
+    if args.install:
+        install(args.new, args.old)
+        print(f"replaced: {args.old}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
