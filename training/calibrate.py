@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 Floats = npt.NDArray[np.floating]
-GRID = np.round(np.arange(0.15, 0.86, 0.05), 2)
+GRID = np.round(np.arange(0.04, 0.93, 0.04), 2)
 
 
 @dataclass(frozen=True, slots=True)
