@@ -28,7 +28,7 @@ from training.baseline import BUNDLE as LINEAR
 from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_blend, fit_calibration
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
-from training.model import load_run
+from training.model import SETTINGS, load_run
 from training.score import TorchScorer
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
@@ -162,7 +162,7 @@ def write_bundle(run: Path, target: Path, *, quantise: bool) -> None:
     else:
         shutil.copyfile(full, target / "model.onnx")
     shutil.copyfile(run / "tokenizer.json", target / "tokenizer.json")
-    settings = json.loads((run / "finetune.json").read_text(encoding="utf-8"))
+    settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
     held = validation_set()
     scores = TorchScorer(run, max_tokens=settings["max_tokens"], overlap=settings["overlap"]).score(held.documents)
     calibrated = calibrate(scores, held)

@@ -39,7 +39,7 @@ from training.dataset import (
     read_negatives,
 )
 from training.feedback import read_extra
-from training.model import WEIGHTS, SpanDocumentModel, start_model
+from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, start_model
 from training.muon import Muon
 from training.tokenizer import save_characters
 
@@ -248,12 +248,12 @@ def save(average: Average, model: SpanDocumentModel, args: argparse.Namespace) -
     save_file(weights, out / WEIGHTS)
     model.encoder.config.save_pretrained(out)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    (out / "finetune.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+    (out / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.finetune", description=__doc__.split("\n")[0])
-    parser.add_argument("--base", default=str(ENCODER), help="encoder by folder or hub name")
+    parser.add_argument("--base", default=str(ENCODER), help="encoder by folder or hub name, or an earlier run")
     parser.add_argument("--out", required=True, help="run folder")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--minutes", type=float, default=0, help="stop, cooled down, after this long; 0: no limit")

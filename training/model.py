@@ -14,6 +14,7 @@ from nlp_compliance.records import SPAN_LABELS
 from training.ngrams import NgramEmbedding, load_ngrams, ngrams_from
 
 WEIGHTS = "model.safetensors"
+SETTINGS = "finetune.json"
 _NGRAMS = "ngrams."
 
 
@@ -55,7 +56,11 @@ class SpanDocumentModel(nn.Module):
 
 
 def start_model(base: str, *, dropout: float) -> SpanDocumentModel:
-    """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens."""
+    """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens, or from an earlier run."""
+    if (Path(base) / SETTINGS).is_file():
+        model = load_run(Path(base))
+        model.dropout.p = dropout
+        return model
     encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
     return SpanDocumentModel(encoder, load_ngrams(Path(base)), dropout=dropout)
 
