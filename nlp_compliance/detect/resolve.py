@@ -34,6 +34,8 @@ from nlp_compliance.records import (
 from nlp_compliance.rulebook import Rulebook
 
 PROMOTIONAL = "promotional"
+# A rule that is right this often needs nobody to agree with it; a company's own rule has this score by default.
+CERTAIN = 0.9
 _REPORT_CUE = re.compile(
     "风险提示|谨防|警惕|辟谣|不实信息|行政处罚|处罚决定|消费者权益保护提示|本院认为|记者(?:调查|了解|从|昨日)|特此公告|话术|第[一二三四五六七八九十百]+条"
 )
@@ -199,8 +201,20 @@ def _finding(
         detectors=tuple(sorted({h.detector for h in group})),
         rules=tuple(sorted({h.rule for h in ruled if h.rule})),
         verdict=best.verdict,
-        review=best.verdict == "violation" and thresholds.unsure(label, score),
+        review=best.verdict == "violation" and (
+            thresholds.unsure(label, score) or _doubted(group, label, scores, thresholds)
+        ),
     )
+
+
+def _doubted(group: Sequence[Hit], label: str, scores: Mapping[str, float], thresholds: Thresholds) -> bool:
+    """Whether only rules speak, none of them certain by itself, and the trained reader sees nothing near the label.
+
+    Words alone do not know who says them; such a finding is shown to a person instead of being counted.
+    """
+    if label not in scores or any(h.rule is None or h.score >= CERTAIN for h in group):
+        return False
+    return scores[label] < thresholds.of(label) / 2
 
 
 def _score(group: Sequence[Hit], label: str, scores: Mapping[str, float]) -> float:
@@ -243,7 +257,7 @@ def _missing(owed: Sequence[Duty], promotional: Promotional, rulebook: Rulebook,
 def _scores(findings: Sequence[Finding], document_scores: Mapping[str, float]) -> dict[str, float]:
     out = {label: round(document_scores.get(label, 0.0), 4) for label in LABELS}
     for finding in findings:
-        if finding.verdict == "violation":
+        if finding.verdict == "violation" and not finding.review:
             out[finding.label] = max(out[finding.label], finding.score)
     return out
 

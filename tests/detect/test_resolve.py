@@ -108,3 +108,18 @@ def test_without_a_model_the_stance_follows_claims_and_cues(rulebook):
 
     assert stance("政府兜底，快来投保", "state_underwriting", "政府兜底")
     assert not stance("风险提示：有人说政府兜底", "state_underwriting", "政府兜底")
+
+
+@pytest.mark.parametrize(
+    ("rule_score", "reader", "review"),
+    [(0.7, 0.02, True), (0.7, 0.4, False), (0.9, 0.02, False), (0.7, None, False)],
+    ids=["nobody agrees", "the reader is near", "certain by itself", "no trained reader"],
+)
+def test_a_rule_alone_is_shown_to_a_person_where_the_reader_sees_nothing(settle, rule_score, reader, review):
+    stated = [document("state_underwriting", reader)] if reader is not None else []
+    resolved = settle(
+        SELLS, *stated, hit("state_underwriting", "政府兜底", rule_score, "lexical", "state.underwrites")
+    )
+    (finding,) = [f for f in resolved.findings if f.label == "state_underwriting"]
+    assert finding.review is review
+    assert resolved.scores["state_underwriting"] == (reader if review else max(rule_score, reader or 0.0))
