@@ -19,18 +19,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from nlp_compliance import __version__
-from nlp_compliance.errors import NlpComplianceError, RulebookError, SettingsError
+from nlp_compliance import __version__, admin
+from nlp_compliance.errors import NlpComplianceError, RulebookError
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Failure, Item, Reader
+from nlp_compliance.ingest.reader import Failure, Item, Reader, globbed
 from nlp_compliance.records import LABELS, TAGS, Document
 from nlp_compliance.settings import Settings
 
 if TYPE_CHECKING:
     # The commands import these when they run, so that `--help` answers at once.
     from nlp_compliance.rulebook import Rulebook
-    from nlp_compliance.scan.local import Engine, Scanned, Summary
+    from nlp_compliance.scan.local import Engine
+    from nlp_compliance.scan.summary import Scanned, Summary
     from nlp_compliance.scan.worker import Job
 
     Results = Iterator[Scanned | Failure]
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(help="列出、查看、试用和检查规则。", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
+admin.register(app)
 
 _RANKS = {"none": 0, "info": 0, "low": 1, "medium": 2, "high": 3}
 
@@ -101,7 +103,9 @@ def _exit(risks: Sequence[str], fail_on: Level | None) -> None:
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="要检查的文字、文件路径，或 - 表示标准输入")],
+    source: Annotated[
+        str, typer.Argument(help="要检查的文字、文件路径、公众号文章网址（须开启 fetch），或 - 表示标准输入")
+    ],
     as_of: AsOf = None,
     rules: Rules = None,
     advisory: Advisory = False,
@@ -130,9 +134,14 @@ def check(
 
 
 def _sources(source: str, settings: Settings) -> list[Item]:
+    from nlp_compliance.ingest.fetch import fetch, is_address
+
     if source == "-":
         data = sys.stdin.buffer.read(settings.max_upload_bytes + 1)
         return list(_reader(settings).read_bytes(data, "stdin.txt"))
+    if is_address(source):
+        data = fetch(source, Limits.of(settings), allowed=settings.fetch)
+        return list(_reader(settings).read_bytes(data, source))
     path = Path(source)
     if len(source) < 512 and "\n" not in source and path.is_file():
         return list(_reader(settings).read_path(path))
@@ -174,8 +183,10 @@ def scan_command(
 
     坏行坏文件写入“<输出文件>.errors.jsonl”，不影响其余。中断后用同一命令继续，不丢不重。
     """
-    if absent := [str(p) for p in paths if not p.exists()]:
+    if absent := [str(p) for p in globbed(paths) if not p.exists()]:
         raise typer.BadParameter(f"路径不存在：{', '.join(absent)}")
+    from nlp_compliance.rulebook import load_rulebook
+    from nlp_compliance.scan.summary import summary_text
     from nlp_compliance.scan.worker import Job
 
     settings = _settings(rules, advisory=advisory)
@@ -191,7 +202,7 @@ def scan_command(
                 "--workers、--restart、--retry-errors 需要 -o 输出到 .jsonl .csv .xlsx 或 .parquet"
             )
         summary = _scan_shown(paths, out, form, settings, _day(as_of), text_column, show=show)
-    typer.echo(_summary_line(summary), err=True)
+    typer.echo(summary_text(summary, load_rulebook(settings.rules_dirs)), err=True)
     if out is not None and summary.failed and form in _RESUMABLE:
         _tell_failures(out, summary.failed)
     _exit([risk for risk, count in summary.risks.items() if count], fail_on)
@@ -226,11 +237,13 @@ def _scan_to_file(
 
 def _tell_failures(out: Path, failed: int) -> None:
     from nlp_compliance.scan.local import errors_path
+    from nlp_compliance.scan.summary import CAUSES
 
     with errors_path(out).open("rb") as stream:
         for line in islice(stream, _FAILURES_SHOWN):
             row = orjson.loads(line)
-            typer.echo(f"未能读取 {row['id']}：{row['error']['message']}", err=True)
+            cause = CAUSES.get(row["error"]["code"], row["error"]["code"])
+            typer.echo(f"未能读取 {row['id']}：{cause}（{row['error']['message']}）", err=True)
     typer.echo(f"失败清单（{failed}）：{errors_path(out)}", err=True)
 
 
@@ -245,7 +258,8 @@ def _scan_shown(
     show: bool,
 ) -> Summary:
     from nlp_compliance.checker import build_checker
-    from nlp_compliance.scan.local import Summary, read_all, scan
+    from nlp_compliance.scan.local import read_all, scan
+    from nlp_compliance.scan.summary import Summary
 
     checker = build_checker(settings)
     summary = Summary()
@@ -336,14 +350,6 @@ def _progress(total: Callable[[], int | None], *, enabled: bool) -> Iterator[Cal
         yield done
 
 
-def _summary_line(summary: Summary) -> str:
-    risks = "，".join(
-        f"{name}{summary.risks[key]}"
-        for key, name in (("high", "高风险"), ("medium", "中风险"), ("low", "低风险"), ("none", "无风险"))
-    )
-    return f"共{summary.documents}篇：{risks}；未能读取{summary.failed}，未完整读取{summary.partly_read}"
-
-
 @app.command("report")
 def report_command(
     results: Annotated[Path, typer.Argument(help="scan 写出的 .jsonl", exists=True, dir_okay=False)],
@@ -427,58 +433,6 @@ def rules_lint(folders: Annotated[list[Path], typer.Argument(help="规则文件�
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     typer.echo(f"规则库 {rulebook.version}：{len(rulebook.rules)} 条规则，正反例全部通过")
-
-
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="监听地址，缺省为本机")] = None,
-    port: Annotated[int | None, typer.Option(help="端口")] = None,
-    rules: Rules = None,
-) -> None:
-    """启动审核台（网页）和评分接口：POST /v1/score 等，接口说明见 /docs。"""
-    import uvicorn
-
-    from nlp_compliance.web.app import create_app
-    from nlp_compliance.web.desk.app import open_desk, setup_link
-
-    settings = _settings(rules)
-    settings = settings.replace(host=host or settings.host, port=port or settings.port)
-    settings.check_exposure()
-    desk = open_desk(settings)
-    link = setup_link(desk)
-    if link:
-        if not settings.is_loopback:
-            raise SettingsError(
-                f"host is {settings.host}, which others can reach, and the review desk has no administrator yet; "
-                "start once on 127.0.0.1, open the link it prints, then listen on other addresses"
-            )
-        typer.echo(
-            f"首次使用：在浏览器打开 http://{settings.host}:{settings.port}{link} 创建管理员（链接只能用一次）",
-            err=True,
-        )
-    app = create_app(settings, desk=desk)
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level=settings.log_level)
-
-
-audit_app = typer.Typer(help="审核台的操作记录。", no_args_is_help=True)
-app.add_typer(audit_app, name="audit")
-
-
-@audit_app.command("verify")
-def audit_verify() -> None:
-    """逐条核对操作记录的哈希链：任何改动、删除、调换都会被发现（退出码1）。"""
-    from nlp_compliance.store import audit
-    from nlp_compliance.web.desk.app import open_desk
-
-    desk = open_desk(Settings.from_env())
-    with desk.database.transaction() as session:
-        count, faults = audit.verify(session)
-    desk.close()
-    for fault in faults:
-        typer.echo(fault, err=True)
-    typer.echo(f"共{count}条，{'发现问题' if faults else '完整'}")
-    if faults:
-        raise typer.Exit(1)
 
 
 @app.callback(invoke_without_command=True)

@@ -41,9 +41,15 @@ class Settings:
     max_pixels: int = _setting(60_000_000, "largest picture, in pixels", 10_000, 1_000_000_000)
     max_read_seconds: int = _setting(120, "longest a file may be parsed without a new document, in seconds", 1, 3_600)
     ocr: bool = _setting(True, "read pictures and scanned pages, where the extra ocr is installed")
+    fetch: bool = _setting(False, "let `check` fetch an article by its https://mp.weixin.qq.com address")
     queue_limit: int = _setting(64, "most requests open at a time", 1, 10_000)
     max_client_requests: int = _setting(64, "most requests open at a time for one caller", 1, 10_000)
-    threads: int = _setting(2, "texts judged at a time", 1, 256)
+    threads: int = _setting(2, "batches judged at a time", 1, 256)
+    batch_tokens: int = _setting(
+        8_192, "most characters of texts of several callers judged in one batch", 1, 10_000_000
+    )
+    max_receive_seconds: int = _setting(120, "longest a request body may take to arrive, in seconds", 1, 3_600)
+    workers: int = _setting(1, "server processes, each with a model of its own", 1, 64)
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8000, "port to listen on", 0, 65535)
     api_key: str = _setting("", "key that callers send as `Authorization: Bearer …`; needed beyond loopback")
@@ -54,6 +60,7 @@ class Settings:
     four_eyes: bool = _setting(True, "a verdict needs a second person's approval")
     session_hours: int = _setting(10, "longest a login lasts, in hours", 1, 720)
     max_files: int = _setting(50, "most files in one upload", 1, 1_000)
+    retention_days: int = _setting(0, "uploads older than this are deleted, in days; 0: kept for ever", 0, 36_500)
     secure_cookies: bool = _setting(False, "send cookies over https only; switch on behind TLS")
     log_level: str = _setting("info", "critical, error, warning, info or debug")
 

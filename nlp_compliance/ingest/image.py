@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nlp_compliance.errors import LimitExceededError, MissingExtraError, UnreadableFileError
 from nlp_compliance.ingest import ocr
@@ -15,9 +15,19 @@ from nlp_compliance.ingest.assemble import Assembly
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.records import Document, Source
 
-MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "BMP": "image/bmp", "TIFF": "image/tiff"}
+MEDIA_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
 # Icons, avatars and rules carry no copy.
 _SMALLEST_SIDE = 40
+_ORIENTATION = 0x0112
+# Orientations that show width as height.
+_TURNED = (5, 6, 7, 8)
 
 
 def read_image(data: bytes, name: str, limits: Limits) -> Document:
@@ -26,35 +36,65 @@ def read_image(data: bytes, name: str, limits: Limits) -> Document:
         raise MissingExtraError(f"{name}: reading pictures is switched off; set ocr to true")
     pixels, media_type = pixels_of(data, name, limits)
     assembly = Assembly()
-    add_picture(assembly, pixels, "图片")
+    frames = _frames(data)
+    if media_type == MEDIA_TYPES["TIFF"] and frames > 1:
+        # Scanners and fax machines put all pages into one file.
+        limits.check(name, frames, limits.max_pages, "number of pages")
+        for number in range(frames):
+            sheet, _ = pixels_of(data, name, limits, frame=number)
+            add_picture(assembly, sheet, f"第{number + 1}页", page=number + 1)
+    else:
+        add_picture(assembly, pixels, "图片")
+        if frames > 1:
+            assembly.unread("动图只识别了第一帧")
     return assembly.document(name, Source(path=name, media_type=media_type))
 
 
-def pixels_of(data: bytes, name: str, limits: Limits) -> tuple[npt.NDArray[np.uint8], str]:
-    """(height, width, 3) pixels and media type; the size is checked before anything is unpacked."""
+def _frames(data: bytes) -> int:
+    try:
+        with Image.open(io.BytesIO(data), formats=list(MEDIA_TYPES)) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1
+
+
+def pixels_of(data: bytes, name: str, limits: Limits, *, frame: int = 0) -> tuple[npt.NDArray[np.uint8], str]:
+    """(height, width, 3) pixels, upright, and media type; the size is checked before anything is unpacked."""
     try:
         with warnings.catch_warnings():
             # The pixel limit below is the bound; Pillow's own warning would say the same twice.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=list(MEDIA_TYPES)) as picture:
+                if frame:
+                    picture.seek(frame)
                 limits.check(name, picture.width * picture.height, limits.max_pixels, "pixels")
                 picture.load()
                 media_type = MEDIA_TYPES[picture.format or "PNG"]
-                return np.asarray(_on_white(picture)), media_type
+                return np.asarray(_on_white(_upright(picture))), media_type
     except Image.DecompressionBombError as error:
         # Pillow refuses the largest on its own, before our bound is asked.
         raise LimitExceededError(f"{name}: too many pixels ({error}); allowed: {limits.max_pixels}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError) as error:
         raise UnreadableFileError(f"{name}: the picture is broken ({error}); export it again as png or jpg") from error
 
 
 def shown_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a picture of a kind that browsers show, else None; nothing is unpacked."""
+    """(width, height) as browsers show a picture, or None where they show none; nothing is unpacked."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
-            return picture.size
+            width, height = picture.size
+            return (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as the camera says it was held; boxes then fit what people see."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:
+        # Broken notes of a camera are no reason not to read the picture.
+        return picture
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -19,8 +20,11 @@ from typing import Any
 from nlp_compliance.errors import LimitExceededError, UnreadableFileError
 from nlp_compliance.ingest.reader import Failure, Item, Reader
 
+# Starting Python and its libraries on a busy machine is not the first file's fault.
+_START_SECONDS = 120
 # Virtual memory of the child in bytes: OCR needs about 1 GiB, the rest is what thread pools reserve.
 _CHILD_MEMORY = 8 << 30
+_READY = "ready"
 
 
 def _serve(connection: Connection, reader: Reader) -> None:
@@ -29,13 +33,15 @@ def _serve(connection: Connection, reader: Reader) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_CHILD_MEMORY, _CHILD_MEMORY))
+    connection.send(_READY)
     while True:
         try:
             data, name, folder = connection.recv()
         except EOFError:
             return
         try:
-            for item in reader.read_bytes(data, name, folder=folder):
+            items = reader.read_path(Path(name)) if data is None else reader.read_bytes(data, name, folder=folder)
+            for item in items:
                 connection.send(item)
         except Exception as error:
             # A parser's own failure is that file's failure, whatever it is called.
@@ -53,12 +59,12 @@ class ChildReader:
         self._child: BaseProcess | None = None
         self._connection: Connection | None = None
 
-    def read(self, data: bytes, name: str, folder: Path | None = None) -> Iterator[Item]:
-        """Items of one file as they come. Never raises for the file's sake."""
+    def read(self, data: bytes | None, name: str, folder: Path | None = None) -> Iterator[Item]:
+        """Items of one file as they come, of the file at path `name` where `data` is None. Never raises for its sake."""
         seconds = self.reader.limits.max_seconds
-        connection = self._ready()
         finished = False
         try:
+            connection = self._ready()
             connection.send((data, name, folder))
             while True:
                 if not connection.poll(seconds):
@@ -91,9 +97,13 @@ class ChildReader:
             self.close()
             own, theirs = self._context.Pipe()
             self._child = self._context.Process(target=_serve, args=(theirs, self.reader), daemon=True)
-            self._child.start()
+            with starting_children():
+                self._child.start()
             theirs.close()
             self._connection = own
+            if not own.poll(_START_SECONDS):
+                raise OSError(f"its process did not start within {_START_SECONDS} s")
+            own.recv()
         return self._connection
 
     def __enter__(self) -> ChildReader:
@@ -101,6 +111,19 @@ class ChildReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def starting_children() -> Iterator[None]:
+    """Processes started inside never see Ctrl-C: the one that asked answers it, right after if it came meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def isolated_reader(reader: Reader) -> Reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.utils import parsedate_to_datetime
 
 from nlp_compliance.errors import UnreadableFileError
@@ -56,7 +56,11 @@ def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
     message = _parsed(data, name)
     if _web_archive(message) is None:
         for number, part in enumerate(message.iter_attachments(), 1):
-            yield part.get_filename() or f"attachment-{number}", _bytes(part)
+            inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" else None
+            if isinstance(inner, Message):
+                yield part.get_filename() or f"message-{number}.eml", inner.as_bytes()
+            else:
+                yield part.get_filename() or f"attachment-{number}", _bytes(part)
 
 
 def _parsed(data: bytes, name: str) -> EmailMessage:

@@ -92,14 +92,14 @@ def _starts(length: int) -> list[int]:
 def _keep_better(found: list[Line], line: Line) -> None:
     """A line seen in two tiles is kept once: the longer reading, since a tile's edge cuts lines."""
     for place, other in enumerate(found):
-        if _overlap(line.box, other.box) > 0.5:
+        if overlap(line.box, other.box) > 0.5:
             if (len(line.text), line.confidence) > (len(other.text), other.confidence):
                 found[place] = line
             return
     found.append(line)
 
 
-def _overlap(a: Box, b: Box) -> float:
+def overlap(a: Box, b: Box) -> float:
     """Shared area as a share of the smaller box."""
     width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
     if width <= 0 or height <= 0:

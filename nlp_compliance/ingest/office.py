@@ -26,6 +26,9 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 _BREAKS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t"}
 _BROKEN = (KeyError, ValueError, AttributeError, OSError, zipfile.BadZipFile, etree.LxmlError)
 _NOTES = ("footnotes", "endnotes", "comments")
+_DRAWINGS = {"diagramData": "diagram", "chart": "chart"}
+_OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 def read_docx(data: bytes, name: str, limits: Limits) -> Document:
@@ -33,16 +36,21 @@ def read_docx(data: bytes, name: str, limits: Limits) -> Document:
     try:
         word = docx.Document(io.BytesIO(data))
         assembly = Assembly()
-        for header in _unique(section.header for section in word.sections):
-            _add_element(assembly, header._element, "header")
-        _add_element(assembly, word.element.body, "paragraph")
+        pictures = _Pictures(assembly, limits)
+        for header in _unique(h for s in word.sections for h in (s.header, s.first_page_header, s.even_page_header)):
+            _add_element(assembly, header._element, "header", header.part, pictures)
+        _add_element(assembly, word.element.body, "paragraph", word.part, pictures)
         for relation in word.part.rels.values():
             kind = relation.reltype.rpartition("/")[2]
             if kind in _NOTES and not relation.is_external:
-                _add_element(assembly, etree.fromstring(relation.target_part.blob), kind.removesuffix("s"))
-        for footer in _unique(section.footer for section in word.sections):
-            _add_element(assembly, footer._element, "footer")
-        _add_pictures(assembly, word.part, limits)
+                part = relation.target_part
+                _add_element(assembly, etree.fromstring(part.blob, _PARSER), kind.removesuffix("s"), part, pictures)
+        for footer in _unique(f for s in word.sections for f in (s.footer, s.first_page_footer, s.even_page_footer)):
+            _add_element(assembly, footer._element, "footer", footer.part, pictures)
+        _add_drawings(assembly, word.part)
+        for relation_id, relation in word.part.rels.items():
+            if relation.reltype.endswith("/image"):
+                pictures.add(word.part, relation_id)
         core = word.core_properties
         source = Source(path=name, media_type=DOCX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -61,14 +69,17 @@ def _unique(parts: Iterator[Any]) -> Iterator[Any]:
             yield part
 
 
-def _add_element(assembly: Assembly, root: Any, kind: str) -> None:
-    """Paragraphs below `root` in document order; a paragraph in a table or text box says so."""
+def _add_element(assembly: Assembly, root: Any, kind: str, part: Any, pictures: _Pictures) -> None:
+    """Paragraphs below `root` in document order, each with its pictures; one in a table or text box says so."""
     for paragraph in root.iter(qn("w:p")):
         # Word writes every text box twice, for old and new readers; the old copy is skipped.
         if any(a.tag.endswith("}Fallback") for a in paragraph.iterancestors()):
             continue
         text, visible = _paragraph_text(paragraph)
         assembly.add(text, _kind(paragraph, kind), visible=visible)
+        for node in paragraph.iter(qn("a:blip"), _OLD_PICTURE):
+            if next(node.iterancestors(qn("w:p")), None) is paragraph:
+                pictures.add(part, node.get(qn("r:embed")) or node.get(qn("r:link")) or node.get(qn("r:id")))
 
 
 def _kind(paragraph: Any, kind: str) -> str:
@@ -91,16 +102,33 @@ def _paragraph_text(paragraph: Any) -> tuple[str, bool]:
     return "".join(parts), shown
 
 
-def _add_pictures(assembly: Assembly, part: Any, limits: Limits) -> None:
-    number = 0
-    for relation in part.rels.values():
-        if not relation.reltype.endswith("/image"):
-            continue
-        number += 1
+class _Pictures:
+    """Reads pictures where the text shows them, each once, and numbers them."""
+
+    def __init__(self, assembly: Assembly, limits: Limits) -> None:
+        self._assembly = assembly
+        self._limits = limits
+        self._known: set[tuple[str, str]] = set()
+
+    def add(self, part: Any, relation_id: str | None) -> None:
+        relation = part.rels.get(relation_id) if relation_id else None
+        if relation is None or (key := (str(part.partname), str(relation_id))) in self._known:
+            return
+        self._known.add(key)
+        number = len(self._known)
         if relation.is_external:
-            assembly.unread(f"第{number}张图片在文件之外，未读取")
+            self._assembly.unread(f"第{number}张图片在文件之外，未读取")
         else:
-            add_embedded(assembly, relation.target_part.blob, f"第{number}张图片", limits)
+            add_embedded(self._assembly, relation.target_part.blob, f"第{number}张图片", self._limits)
+
+
+def _add_drawings(assembly: Assembly, part: Any, *, page: int | None = None) -> None:
+    """Words of charts and SmartArt, which stand in parts of their own."""
+    for relation in part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in _DRAWINGS and not relation.is_external:
+            for paragraph in etree.fromstring(relation.target_part.blob, _PARSER).iter(qn("a:p")):
+                assembly.add("".join(t.text or "" for t in paragraph.iter(qn("a:t"))), _DRAWINGS[kind], page=page)
 
 
 def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
@@ -112,6 +140,7 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
         for number, slide in enumerate(deck.slides, 1):
             for shape in slide.shapes:
                 _add_shape(assembly, shape, number, limits)
+            _add_drawings(assembly, slide.part, page=number)
             if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
                 assembly.add(slide.notes_slide.notes_text_frame.text, "notes", page=number)
         core = deck.core_properties

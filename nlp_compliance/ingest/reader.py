@@ -1,10 +1,12 @@
-"""Chooses the reader of a file by its content and keeps failures apart: one bad file, row or member never stops the rest."""
+"""Chooses the reader of a file by its content and keeps failures apart: one bad file, row or member stops nothing else."""
 
 from __future__ import annotations
 
+import glob
 import io
+import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,22 +36,27 @@ KINDS: dict[str, tuple[str, ...]] = {
     "docx": (".docx",),
     "pptx": (".pptx",),
     "pdf": (".pdf",),
-    "image": (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"),
+    "image": (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     "mail": (".eml", ".mhtml", ".mht"),
     "zip": (".zip",),
 }
 KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
 SUFFIXES = tuple(KIND_OF_SUFFIX)
-# Known to be something, and refused with advice rather than as unknown.
-_REFUSED_SUFFIXES = (".doc", ".xls", ".ppt", ".wps", ".docm", ".xlsm", ".pptm", ".rar", ".7z", ".gz", ".xml")
+# What systems and programs leave in folders and nobody means to have checked.
+_NOISE = ("thumbs.db", "desktop.ini", "__macosx")
+# Folders in which browsers put the pictures and scripts of a page that lies beside; they are read with the page.
+_PAGE_FOLDERS = ("_files", ".files", "_file")
 # Tables of any size stream from disk; everything else is loaded and bounded by `max_bytes`.
 STREAMED = ("jsonl", "csv", "parquet")
+# Enough of a file to tell its kind.
+_HEAD_BYTES = 8_192
 # Formats whose parsers are large or written in C: read in a process that can be killed.
-ISOLATED = ("docx", "pptx", "xlsx", "pdf", "image", "mail")
+ISOLATED = ("docx", "pptx", "xlsx", "parquet", "pdf", "image", "mail")
 _MAGIC = (
     (b"%PDF-", "pdf"),
     (b"\x89PNG\r\n\x1a\n", "image"),
     (b"\xff\xd8\xff", "image"),
+    (b"GIF8", "image"),
     (b"BM", "image"),
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
@@ -78,7 +85,7 @@ Item = Document | Failure
 class Isolated(Protocol):
     """Reads the isolated formats elsewhere, where a crash or an endless loop does no harm."""
 
-    def read(self, data: bytes, name: str, folder: Path | None) -> Iterator[Item]: ...
+    def read(self, data: bytes | None, name: str, folder: Path | None) -> Iterator[Item]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +126,20 @@ class Reader:
             yield Failure(name, error)
 
     def _load(self, path: Path) -> bytes:
+        if path.suffix.lower() not in KIND_OF_SUFFIX:
+            # Films and disk images are no readable kind, whatever their size.
+            with path.open("rb") as stream:
+                kind_of(stream.read(_HEAD_BYTES), str(path), whole=False)
         self.limits.check(str(path), path.stat().st_size, self.limits.max_bytes, "size in bytes")
         return path.read_bytes()
 
     def _streamed(self, path: Path, kind: str) -> Iterator[Item]:
         if kind == "jsonl":
-            return _items(table.read_jsonl(path))
+            return _items(table.read_jsonl(path, text_column=self.text_column))
         if kind == "csv":
             return _items(table.read_csv(path, text_column=self.text_column))
+        if self.isolated:
+            return self.isolated.read(None, str(path), None)
         return _items(table.read_parquet(path, text_column=self.text_column))
 
     def _members(self, members: Iterable[tuple[str, bytes | InputError]], name: str, depth: int) -> Iterator[Item]:
@@ -144,12 +157,15 @@ class Reader:
     def _parsed(self, kind: str, data: bytes, name: str, folder: Path | None) -> Iterator[Item]:
         # The readers of binary formats are imported when the first such file comes: most scans hold none.
         if kind == "jsonl":
-            yield from _items(table.jsonl_rows(enumerate(data.splitlines(), 1), name))
+            lines = enumerate(data.split(b"\n"), 1)
+            yield from _items(table.jsonl_rows(lines, name, text_column=self.text_column))
         elif kind == "csv":
             yield from _items(table.csv_rows(data, name, text_column=self.text_column))
         elif kind == "xlsx":
             archive.check_package(data, name, self.limits)
             yield from _items(table.read_xlsx(data, name, text_column=self.text_column))
+        elif kind == "parquet":
+            yield from _items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column))
         else:
             yield self._document(kind, data, name, folder)
 
@@ -172,33 +188,68 @@ class Reader:
 
             archive.check_package(data, name, limits)
             return (office.read_docx if kind == "docx" else office.read_pptx)(data, name, limits)
-        if kind != "text":
-            raise UnsupportedFormatError(f"{name}: {kind} can be read from a file only; unpack it")
         if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
 
 
-def expand(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as given, folders as all files below them that a reader knows or knowingly refuses, in order of name."""
-    known = {*SUFFIXES, *_REFUSED_SUFFIXES}
+def expand(paths: Sequence[Path], *, without: Container[str] = ()) -> Iterator[Path]:
+    """Files as given, and all files below folders in order of name; each once, and none of `without`.
+
+    Files that no reader knows come too: their failure tells that they were not checked.
+    """
+    given: list[Path] = []
+    for path in globbed(paths):
+        if path in given or any(parent in given for parent in path.parents):
+            continue
+        found = _below(path) if path.is_dir() else iter((path,))
+        yield from (p for p in found if str(p) not in without and p not in given)
+        given.append(path)
+
+
+def globbed(paths: Sequence[Path]) -> Iterator[Path]:
+    """Patterns that the shell left alone (`articles/**/*.html` in quotes) as the files they stand for."""
     for path in paths:
-        if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in known)
+        if any(mark in str(path) for mark in "*?[") and not path.exists():
+            found = sorted(glob.glob(str(path), recursive=True))
+            yield from map(Path, found or [str(path)])
         else:
             yield path
 
 
-def kind_of(data: bytes, name: str) -> str:
-    """The kind of a file by its content, else by its name. Raises UnsupportedFormatError or UnreadableFileError."""
+def _below(folder: Path) -> Iterator[Path]:
+    """Files in order of name, one folder in memory at a time; links to folders are not followed."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    names = {entry.name.lower() for entry in entries}
+    for entry in entries:
+        if entry.name.startswith((".", "~$")) or entry.name.lower() in _NOISE:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            if entry.is_file():
+                yield folder / entry.name
+        elif not _belongs_to_page(entry.name.lower(), names):
+            yield from _below(folder / entry.name)
+
+
+def _belongs_to_page(folder: str, names: set[str]) -> bool:
+    stems = [folder.removesuffix(end) for end in _PAGE_FOLDERS if folder.endswith(end)]
+    return any(stem + suffix in names for stem in stems for suffix in KINDS["html"])
+
+
+def kind_of(data: bytes, name: str, *, whole: bool = True) -> str:
+    """The kind of a file by its content, else by its name; `whole` says whether `data` is more than its beginning.
+
+    Raises UnsupportedFormatError or UnreadableFileError.
+    """
     suffix = Path(name.rpartition("!")[2]).suffix.lower()
     by_name = KIND_OF_SUFFIX.get(suffix)
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise UnsupportedFormatError(f"{name}: is {advice}")
     if data.startswith(b"PK"):
-        return _package_kind(data, name)
+        return _package_kind(data, name) if whole else "zip"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image"
     for magic, kind in _MAGIC:

@@ -8,14 +8,16 @@ column is carried through into the result.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
-import sys
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 import orjson
 
@@ -34,7 +36,7 @@ Row = Document | tuple[str, InputError]
 _FIELDS = {
     "id": ("id", "编号", "序号", "文章id"),
     "text": ("text", "正文", "内容", "文案", "文本", "全文", "content", "body", "article"),
-    "published": ("published", "发布时间", "发布日期", "日期", "publish_time", "date"),
+    "published": ("published", "发布时间", "发布日期", "日期", "publish_time", "create_time", "date"),
     "title": ("title", "标题"),
     "author": ("author", "作者"),
     "account": ("account", "公众号", "账号", "来源账号"),
@@ -43,24 +45,66 @@ _FIELDS = {
 _OWN = set(_FIELDS)
 _LOOKED_AT = 50
 # A cell may be as long as a text may be; the csv module's own bound of 131,072 would break long articles.
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+csv.field_size_limit(10_000_000)
+# A longer line is no record; reading it whole would fill the memory.
+_LONGEST_LINE = 64_000_000
+_PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+# Seconds since 1970 name a day only where one lives; the texts are Chinese.
+_CHINA = timezone(timedelta(hours=8))
 
 
-def read_jsonl(path: Path) -> Iterator[Row]:
+def read_jsonl(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
     """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped."""
     with path.open("rb") as stream:
-        yield from jsonl_rows(enumerate(stream, 1), str(path))
+        yield from jsonl_rows(_numbered(stream), str(path), text_column=text_column)
 
 
-def jsonl_rows(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Row]:
-    """As `read_jsonl`, of numbered lines from anywhere."""
-    for number, line in lines:
+def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers; of one that never ends only the beginning, which is no JSON and fails alone."""
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        rest = line
+        while len(rest) == _LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = stream.readline(_LONGEST_LINE)
+        yield number, line
+
+
+def jsonl_rows(lines: Iterable[tuple[int, bytes]], name: str, *, text_column: str | None = None) -> Iterator[Row]:
+    """As `read_jsonl`, of numbered lines from anywhere. Raises RecordError when no line has the column asked for."""
+    stream = iter(lines)
+    first = list(islice(stream, _LOOKED_AT))
+    names = _jsonl_names(first, name, text_column)
+    for number, line in chain(first, stream):
         if line.strip():
             where = f"{name}#{number}"
             try:
-                yield record_document(_parsed(line, number), where)
+                yield record_document(_called(_parsed(line, number), names), where)
             except InputError as error:
                 yield where, error
+
+
+def _jsonl_names(lines: Iterable[tuple[int, bytes]], name: str, text_column: str | None) -> dict[str, str]:
+    """Our name of each field, by the first records; none where only the records' own errors can tell what is wrong."""
+    records: list[Mapping[Any, object]] = []
+    for number, line in lines:
+        with contextlib.suppress(InputError):
+            if line.strip() and isinstance(record := _parsed(line, number), dict):
+                records.append(record)
+    try:
+        return _column_names(records, name, text_column) if records else {}
+    except RecordError:
+        if text_column is not None:
+            raise
+        return {}
+
+
+def _called(record: object, names: dict[str, str]) -> object:
+    if not isinstance(record, dict):
+        return record
+    ours = {names[k]: v for k, v in record.items() if k in names}
+    return {k: v for k, v in record.items() if k not in names} | ours
 
 
 def _parsed(line: bytes, number: int) -> object:
@@ -96,7 +140,11 @@ def _day(value: object) -> date | None:
         return value.date()
     if isinstance(value, date):
         return value
-    raw = str(value).strip()[:10].replace("/", "-").replace(".", "-")
+    stated = str(value).strip()
+    if stated.isdecimal() and len(stated) in (10, 13):
+        # Seconds or milliseconds since 1970, as crawlers keep them.
+        return datetime.fromtimestamp(int(stated[:10]), _CHINA).date()
+    raw = re.sub("[/.年月]", "-", stated.partition("日")[0])[:10].strip()
     try:
         return date.fromisoformat(raw)
     except ValueError:
@@ -184,7 +232,24 @@ def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str, obj
 
 
 def read_parquet(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
-    """Rows of a Parquet file, batch by batch. Raises MissingExtraError without the extra `parquet`."""
+    """Rows of a Parquet file, batch by batch; folders like `month=2026-11` on its way count as columns.
+
+    Raises MissingExtraError without the extra `parquet`, UnreadableFileError for a broken file.
+    """
+    with path.open("rb") as stream:
+        partition = {
+            unquote(key): unquote(value)
+            for part in path.parent.parts
+            if (found := _PARTITION.fullmatch(part)) and found.group(2) != _NO_PARTITION
+            for key, value in [found.groups()]
+        }
+        yield from parquet_rows(stream, str(path), text_column=text_column, partition=partition)
+
+
+def parquet_rows(
+    stream: BinaryIO, name: str, *, text_column: str | None = None, partition: Mapping[str, str] | None = None
+) -> Iterator[Row]:
+    """As `read_parquet`, of an open file; every row also has the columns of `partition`."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -192,12 +257,13 @@ def read_parquet(path: Path, *, text_column: str | None = None) -> Iterator[Row]
         raise MissingExtraError(
             "Parquet needs the optional extra parquet; install it: pip install 'nlp-compliance[parquet]'"
         ) from error
+    fixed = dict(partition or {})
     try:
-        with pq.ParquetFile(path) as table:
-            rows = (row for batch in table.iter_batches(batch_size=512) for row in batch.to_pylist())
-            yield from _table_rows(rows, str(path), text_column)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UnreadableFileError(f"{path}: the Parquet file is broken ({error}); write it again") from error
+        with pq.ParquetFile(stream) as table:
+            rows = (fixed | row for batch in table.iter_batches(batch_size=512) for row in batch.to_pylist())
+            yield from _table_rows(rows, name, text_column)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFileError(f"{name}: the Parquet file is broken ({error}); write it again") from error
 
 
 def _table_rows(rows: Iterable[Mapping[Any, object]], name: str, text_column: str | None) -> Iterator[Row]:

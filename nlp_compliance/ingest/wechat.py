@@ -1,9 +1,9 @@
 """WeChat article pages and other saved HTML.
 
 WeChat puts the title in `#activity-name`, the account in `#js_name`, the day in `#publish_time` and the body in
-`#js_content`; pictures wait in `data-src` until they are scrolled to. Of other pages the whole body is read: an
-extractor that drops footers would drop the fine print. Text that a reader cannot see is kept and marked
-`visible=False`, since it is published all the same.
+`#js_content`; pictures wait in `data-src` until they are scrolled to. Of other pages the whole body is read and what
+stands around the article is marked. Text that a reader cannot see is kept and marked `visible=False`, since it is
+published all the same.
 """
 
 from __future__ import annotations
@@ -12,64 +12,32 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
+from html import unescape
 from urllib.parse import unquote_to_bytes
 
 from lxml import html
 from lxml.etree import LxmlError
 
 from nlp_compliance.errors import UnreadableFileError
+from nlp_compliance.ingest.article import Article, article_of
 from nlp_compliance.ingest.assemble import Assembly
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.markup import Piece, pieces
 from nlp_compliance.ingest.plain import decode
 from nlp_compliance.records import Document, Source
 
 # Bytes of a picture by its address in the page; None where they are not at hand.
 FindPicture = Callable[[str], bytes | None]
 
-_BREAKS = frozenset(
-    [
-        "p",
-        "div",
-        "section",
-        "li",
-        "tr",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "br",
-        "blockquote",
-        "table",
-        "ul",
-        "ol",
-        "article",
-        "header",
-        "footer",
-        "figure",
-        "figcaption",
-    ]
-)
-_SKIP = frozenset(["script", "style", "noscript", "template", "head"])
-_HIDDEN = re.compile(r"display:none|visibility:hidden|opacity:0(?:;|$)|font-size:[01](?:\.\d+)?px", re.I)
+_BODIES = ("js_content", "js_image_content")
 _DATE = re.compile(r"(20\d\d)\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})")
-_CREATED = re.compile(rb"""(?:create_time|createTime|ct)\s*[=:]\s*["'](\d{10}|20\d\d-\d\d-\d\d)""")
-# Cards and players show their words from attributes.
-_CARD_WORDS = ("data-title", "data-nickname", "data-desc", "data-miniprogram-title", "data-signature", "name")
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under."""
-
-    text: str
-    visible: bool
-    kind: str = "paragraph"
-    addresses: tuple[str, ...] = ()
+_CREATED = re.compile(rb"""\b(?:create_time|createTime|ct|publish_time)\s*[=:]\s*["'](\d{10}|20\d\d-\d\d-\d\d)""")
+_NICKNAME = re.compile(r"""\bnickname\s*=\s*(?:htmlDecode\()?["']([^"']{1,80})["']""")
+_SAVED_FROM = re.compile(r"saved from url=\(\d+\)(\S+)")
+# WeChat counts seconds; the day is the one on Chinese calendars, wherever the file is read.
+_CHINA = timezone(timedelta(hours=8))
 
 
 def looks_like_html(data: bytes) -> bool:
@@ -86,32 +54,38 @@ def read_html(
     find_picture: FindPicture = lambda _: None,
 ) -> Document:
     """The document of one saved page. Raises UnreadableFileError when there is no markup to parse."""
+    page = decode(data)
     try:
-        tree = html.document_fromstring(decode(data))
+        tree = html.document_fromstring(_undeclared(page), parser=html.HTMLParser(huge_tree=True))
     except (LxmlError, ValueError) as error:
         raise UnreadableFileError(f"no HTML can be parsed ({error}); save the page again from the browser") from error
-    body = _first(tree, "js_content")
-    if body is None:
-        body = tree.find("body")
-    title = _text_of(_first(tree, "activity-name")) or _text_of(tree.find(".//title"))
+    body = next((b for name in _BODIES if (b := _first(tree, name)) is not None), None)
+    article = article_of(page) if body is None else Article()
+    title = _text_of(_first(tree, "activity-name")) or _meta(tree, "og:title") or article.title
+    title = title or _text_of(tree.find(".//title"))
     assembly = Assembly()
     assembly.add(title, "title")
-    _assemble(assembly, _pieces(body if body is not None else tree, visible=True), limits, find_picture)
+    if body is None:
+        body = tree.find("body")
+    _assemble(assembly, pieces(body if body is not None else tree), limits, find_picture, article)
+    if assembly.characters <= len(title) + 1:
+        # A picture message holds its words in the head of the page alone.
+        assembly.add(_meta(tree, "og:description") or _meta(tree, "description"))
     source = Source(
         path=path,
         media_type="text/html",
         title=title or None,
-        account=_text_of(_first(tree, "js_name")) or None,
-        author=_meta(tree, "author") or None,
-        url=_meta(tree, "og:url") or None,
-        published=_published(tree, data),
+        account=_text_of(_first(tree, "js_name")) or _scripted(_NICKNAME, page) or article.account or None,
+        author=_text_of(_first(tree, "js_author_name")) or _meta(tree, "author") or article.author or None,
+        url=_meta(tree, "og:url") or _scripted(_SAVED_FROM, page[:4096]) or article.url or None,
+        published=_published(tree, data) or article.published,
     )
     return assembly.document(identifier, source)
 
 
 def has_pictures(data: bytes) -> bool:
     """Whether the page shows pictures at all; such pages are read where OCR may run."""
-    return b"<img" in data or b"<IMG" in data
+    return b"<img" in data or b"<IMG" in data or b"url(" in data or b"poster=" in data
 
 
 def inline_picture(address: str) -> bytes | None:
@@ -123,6 +97,11 @@ def inline_picture(address: str) -> bytes | None:
         return base64.b64decode(body, validate=False) if head.endswith(";base64") else unquote_to_bytes(body)
     except (binascii.Error, ValueError):
         return None
+
+
+def _undeclared(page: str) -> str:
+    """The page without an XML declaration, which lxml refuses in text that is already decoded."""
+    return re.sub(r"^\s*<\?xml[^>]*\?>", "", page, count=1)
 
 
 def _first(tree: html.HtmlElement, identifier: str) -> html.HtmlElement | None:
@@ -141,14 +120,19 @@ def _meta(tree: html.HtmlElement, name: str) -> str:
     return ""
 
 
+def _scripted(pattern: re.Pattern[str], page: str) -> str:
+    found = pattern.search(page)
+    return unescape(found.group(1)).strip() if found else ""
+
+
 def _published(tree: html.HtmlElement, data: bytes) -> date | None:
     shown = _DATE.search(_text_of(_first(tree, "publish_time")) or _meta(tree, "article:published_time"))
     if shown:
         return _date(*map(int, shown.groups()))
     created = _CREATED.search(data)
     if created and created.group(1).isdigit():
-        return date.fromtimestamp(int(created.group(1)))
-    return date.fromisoformat(created.group(1).decode()) if created else None
+        return datetime.fromtimestamp(int(created.group(1)), _CHINA).date()
+    return _date(*map(int, created.group(1).split(b"-"))) if created else None
 
 
 def _date(year: int, month: int, day: int) -> date | None:
@@ -158,43 +142,18 @@ def _date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def _pieces(element: html.HtmlElement, *, visible: bool) -> Iterator[_Piece]:
-    """Text and pictures in reading order."""
-    if not isinstance(element.tag, str) or element.tag in _SKIP:
-        return
-    visible = visible and not _HIDDEN.search((element.get("style") or "").replace(" ", ""))
-    visible = visible and element.get("hidden") is None
-    breaks = element.tag in _BREAKS
-    if breaks:
-        yield _Piece("\n", visible)
-    if element.tag == "img":
-        addresses = tuple(a for a in (element.get("src"), element.get("data-src")) if a)
-        if addresses:
-            yield _Piece("", visible, "picture", addresses)
-    elif element.tag.startswith(("mp", "qqmusic")):
-        words = (element.get(name) for name in _CARD_WORDS)
-        yield _Piece(" ".join(dict.fromkeys(w.strip() for w in words if w and w.strip())), visible, "card")
-    if element.text:
-        yield _Piece(element.text, visible)
-    for child in element:
-        yield from _pieces(child, visible=visible)
-        if child.tail:
-            yield _Piece(child.tail, visible)
-    if breaks:
-        yield _Piece("\n", visible)
-    elif element.tag in ("td", "th"):
-        yield _Piece(" | ", visible)
-
-
-def _assemble(assembly: Assembly, pieces: Iterator[_Piece], limits: Limits, find_picture: FindPicture) -> None:
+def _assemble(
+    assembly: Assembly, stream: Iterator[Piece], limits: Limits, find_picture: FindPicture, article: Article
+) -> None:
     current, seen, pictures, absent = "", True, 0, 0
 
     def flush() -> None:
         nonlocal current
-        assembly.add(" ".join(current.split()).strip(" |"), visible=seen)
+        text = " ".join(current.split()).strip(" |")
+        assembly.add(text, "page_frame" if article.frames(text) else "paragraph", visible=seen)
         current = ""
 
-    for piece in pieces:
+    for piece in stream:
         if piece.kind == "picture":
             flush()
             pictures += 1
@@ -205,11 +164,11 @@ def _assemble(assembly: Assembly, pieces: Iterator[_Piece], limits: Limits, find
             else:
                 add_embedded(assembly, data, f"第{pictures}张图片", limits)
             continue
-        if piece.text == "\n" or piece.kind == "card" or piece.visible != seen:
+        if piece.text == "\n" or piece.kind != "paragraph" or (piece.visible != seen and piece.text.strip()):
             flush()
             seen = piece.visible
-        if piece.kind == "card":
-            assembly.add(piece.text, "card", visible=piece.visible)
+        if piece.kind != "paragraph":
+            assembly.add(piece.text, piece.kind, visible=piece.visible)
         elif piece.text != "\n":
             current += piece.text
     flush()

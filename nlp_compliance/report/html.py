@@ -13,7 +13,7 @@ from nlp_compliance.records import Finding, Report
 from nlp_compliance.report.segments import Segment, numbered, segments
 from nlp_compliance.report.terminal import SEVERITIES, law_text
 from nlp_compliance.rulebook import Rulebook
-from nlp_compliance.scan.local import Scanned, Summary
+from nlp_compliance.scan.summary import Scanned, Summary
 
 _RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
 STATES = {"present": "已披露", "pointer_only": "仅提示条款", "absent": "未披露", "not_required": "不要求"}

@@ -28,6 +28,7 @@ _NEAR = 0.7
 _BAND_HEX = 4 * 8
 _VALUE_HEX = 8
 _SHOWN_DOCUMENTS = 300
+_QUOTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,14 @@ class Monitor:
     partly_read: int = 0
     compared: bool = False
     gone: int = 0
+
+    @property
+    def risks_by_week(self) -> dict[str, Counter[str]]:
+        """Documents with findings by week and risk."""
+        out: dict[str, Counter[str]] = defaultdict(Counter)
+        for case in self.cases:
+            out[case.week][case.risk] += 1
+        return out
 
     @property
     def ranked_accounts(self) -> list[Account]:
@@ -215,6 +224,8 @@ def _html(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
         labels=[label for label in LABELS if monitor.labels[label]],
         name=lambda label: rulebook.label(label).name,
         shown=monitor.cases[:_SHOWN_DOCUMENTS],
+        busiest=max((counts.total() for counts in monitor.risks_by_week.values()), default=1),
+        quoted=_QUOTED,
         hidden=max(0, len(monitor.cases) - _SHOWN_DOCUMENTS),
         risk=RISKS,
     )
@@ -238,6 +249,7 @@ def _xlsx(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
     write_workbook(
         target,
         [
+            ("概况", ["项目", "篇数"], _figures(monitor)),
             ("账号", ["账号", "文章数", "高风险", "中风险", "低风险", "主要问题"], accounts),
             ("标签与周", ["标签", *weeks, "合计"], by_week),
             ("同文传播", ["账号数", "篇数", "账号", "标题"], copies),
@@ -248,3 +260,12 @@ def _xlsx(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
 
 def _common(account: Account, rulebook: Rulebook) -> str:
     return "；".join(f"{rulebook.label(label).name} {count}" for label, count in account.labels.most_common(3))
+
+
+def _figures(monitor: Monitor) -> list[list[object]]:
+    figures: list[list[object]] = [["检查", monitor.documents]]
+    figures += [[f"{RISKS[key]}风险", monitor.risks[key]] for key in ("high", "medium", "low", "none")]
+    figures += [["未完整读取", monitor.partly_read], ["同文传播（组）", len(monitor.copies)]]
+    if monitor.compared:
+        figures += [["较上次新增", sum(c.is_new for c in monitor.cases)], ["上次有问题、本次未再出现", monitor.gone]]
+    return figures

@@ -15,7 +15,7 @@ from nlp_compliance.ingest.reader import Failure
 from nlp_compliance.records import Basis, Document, Finding, Report
 from nlp_compliance.report.segments import numbered
 from nlp_compliance.rulebook import Rulebook
-from nlp_compliance.scan.local import Scanned, Summary
+from nlp_compliance.scan.summary import Scanned, Summary
 
 STYLES = {"high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "blue", "none": "green"}
 SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示", "none": "无"}

@@ -8,9 +8,9 @@ last task is done.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -63,10 +63,11 @@ class Journal:
                     kept = place
         return kept
 
-    def add(self, key: tuple[str, int], rows: Sequence[Row]) -> None:
+    def add(self, key: tuple[str, int], rows: Iterable[Row]) -> None:
         """Writes the rows of one task and its mark; on return they are on the disk."""
-        parts = [(_ERROR if row.failed else _ROW) + row.line + b"\n" for row in rows]
-        self._file.write(b"".join(parts) + _MARK + orjson.dumps(key) + b"\n")
+        for row in rows:
+            self._file.write((_ERROR if row.failed else _ROW) + row.line + b"\n")
+        self._file.write(_MARK + orjson.dumps(key) + b"\n")
         self._sync()
 
     def _sync(self) -> None:
@@ -87,3 +88,16 @@ class Journal:
     def remove(self) -> None:
         self.close()
         self.path.unlink()
+
+
+def command_of(path: Path) -> dict[str, Any] | None:
+    """The command that the work file at `path` belongs to; None where there is none or it was never begun."""
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline()
+    except FileNotFoundError:
+        return None
+    if not line.startswith(_HEAD) or not line.endswith(b"\n"):
+        return None
+    command: dict[str, Any] = orjson.loads(line[1:])
+    return command

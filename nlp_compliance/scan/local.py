@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,13 @@ import orjson
 
 from nlp_compliance.checker import Checker
 from nlp_compliance.errors import InputError, NlpComplianceError
+from nlp_compliance.ingest.isolate import starting_children
 from nlp_compliance.ingest.reader import Failure, Item, Reader, expand
 from nlp_compliance.records import Document, Report
 from nlp_compliance.rulebook import load_rulebook
-from nlp_compliance.scan.journal import Journal
+from nlp_compliance.scan.journal import Journal, command_of
 from nlp_compliance.scan.outputs import write_output
+from nlp_compliance.scan.summary import Scanned, Summary
 from nlp_compliance.scan.tasks import Task, plan
 from nlp_compliance.scan.worker import Job, Row, Worker
 
@@ -31,49 +33,6 @@ _AHEAD = 3
 Progress = Callable[[int, int], None]
 # Runs tasks and gives (task, rows) in the order of the tasks; local processes or a cluster.
 Engine = Callable[[Job, Iterable[Task]], Iterator[tuple[Task, list[Row]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """One document with its report."""
-
-    document: Document
-    report: Report
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a scan met: documents by risk, account and label, documents not fully read, failures."""
-
-    risks: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    accounts: Counter[str] = field(default_factory=Counter)
-    partly_read: int = 0
-    failed: int = 0
-
-    @property
-    def documents(self) -> int:
-        return sum(self.risks.values())
-
-    def add(self, item: Scanned | Failure) -> None:
-        if isinstance(item, Failure):
-            self.failed += 1
-            return
-        labels = {f.label for f in item.report.findings if f.verdict == "violation"}
-        self._count(item.report.risk, labels, item.document.source.account, item.report.coverage.complete)
-
-    def add_line(self, line: bytes) -> None:
-        """A row of output as JSON."""
-        row = orjson.loads(line)
-        labels = {f["label"] for f in row["findings"] if f["verdict"] == "violation"}
-        self._count(row["risk"], labels, row["source"].get("account"), row["coverage"]["complete"])
-
-    def _count(self, risk: str, labels: set[str], account: str | None, complete: bool) -> None:
-        self.risks[risk] += 1
-        self.labels.update(labels)
-        self.partly_read += not complete
-        if account and risk != "none":
-            self.accounts[account] += 1
 
 
 def read_all(paths: Sequence[Path], reader: Reader) -> Iterator[Item]:
@@ -114,14 +73,13 @@ def scan_to_file(
 
     Raises InputError when a work file of another command is in the way or there is nothing to retry.
     """
-    kept: list[bytes] = []
     if retry_errors:
-        job, kept = _retry(out, job)
-    journal = Journal(out.with_name(out.name + ".part"), _command(paths, job, out), restart=restart)
+        job = _retry(out, job)
+    journal = Journal(_work_path(out), _command(paths, job, out), restart=restart)
     try:
-        if kept and not journal.done.files and not journal.done.rows:
-            journal.add(("", 0), [Row(False, line) for line in kept])
-        for task, rows in engine(job, plan(paths, job.reader(), journal.done)):
+        if retry_errors and not journal.done.files and not journal.done.rows:
+            journal.add(("", 0), _rows_of(out))
+        for task, rows in engine(job, plan(paths, job.reader(), journal.done, without=_own_files(out))):
             journal.add(task.key, rows)
             progress(task.weight, len(rows))
         return _finish(journal, out, job)
@@ -149,19 +107,39 @@ def _model_version(bundle: Path) -> str:
     return orjson.loads(manifest.read_bytes())["version"] if manifest.is_file() else "linear"
 
 
-def _retry(out: Path, job: Job) -> tuple[Job, list[bytes]]:
+def _work_path(out: Path) -> Path:
+    return out.with_name(out.name + ".part")
+
+
+def _own_files(out: Path) -> frozenset[str]:
+    """What a scan writes itself, should it stand in a folder that is scanned."""
+    made = (out, _work_path(out), errors_path(out))
+    return frozenset(str(p) for path in made for p in (path, path.with_name(path.name + ".draft")))
+
+
+def _retry(out: Path, job: Job) -> Job:
+    """The job for what failed; for what a retry that was interrupted had set out to do, where there is one."""
+    begun = command_of(_work_path(out))
+    if begun is not None and isinstance(again := begun.get("only"), list):
+        return replace(job, only=frozenset(again))
     errors = errors_path(out)
     if out.suffix.lower() != ".jsonl" or not out.is_file() or not errors.is_file():
         raise InputError(f"--retry-errors needs {out} as .jsonl and {errors}, both of an earlier scan; scan first")
     failed = frozenset(str(orjson.loads(line)["id"]) for line in errors.read_bytes().splitlines() if line.strip())
-    return replace(job, only=failed), out.read_bytes().splitlines()
+    return replace(job, only=failed)
+
+
+def _rows_of(out: Path) -> Iterator[Row]:
+    with out.open("rb") as stream:
+        for line in stream:
+            yield Row(False, line.rstrip(b"\n"))
 
 
 def _finish(journal: Journal, out: Path, job: Job) -> Summary:
     summary = Summary()
     for line in journal.rows(failed=False):
         summary.add_line(line)
-    write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs))
+    write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs), list(summary.extras))
     summary.failed = _write_errors(errors_path(out), journal.rows(failed=True))
     journal.remove()
     return summary
@@ -211,7 +189,9 @@ def in_processes(workers: int) -> Engine:
             waiting: deque[tuple[Task, Future[list[Row]]]] = deque()
             try:
                 for task in tasks:
-                    waiting.append((task, pool.submit(_run, task)))
+                    # A task may start a process.
+                    with starting_children():
+                        waiting.append((task, pool.submit(_run, task)))
                     if len(waiting) >= workers * _AHEAD:
                         done, future = waiting.popleft()
                         yield done, future.result()

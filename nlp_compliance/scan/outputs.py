@@ -38,28 +38,32 @@ _XLSX_ROWS = 1_048_575
 _PARQUET_BATCH = 2_048
 
 
-def write_output(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
-    """Rows (JSON lines without line feed) as the format of `target`'s suffix; the target appears complete or not at all."""
+def write_output(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = ()) -> None:
+    """Rows (JSON lines without line feed) as the format of `target`'s suffix; the target appears complete or not at all.
+
+    `extras` are the columns of the input that tables carry through.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".draft")
     writers = {".jsonl": _jsonl, ".csv": _csv, ".xlsx": _xlsx, ".parquet": _parquet}
-    writers[target.suffix.lower()](draft, rows, rulebook)
+    writers[target.suffix.lower()](draft, rows, rulebook, extras)
     os.replace(draft, target)
 
 
-def _jsonl(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+def _jsonl(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
     with target.open("wb") as stream:
         for row in rows:
             stream.write(row + b"\n")
 
 
-def _csv(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+def _csv(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
     # The byte order mark makes Excel read the file as UTF-8.
     with target.open("w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(_COLUMNS)
-        for row in flat_rows(rows, rulebook):
-            writer.writerow([_inert(row[c]) for c in _COLUMNS])
+        columns = _columns(extras)
+        writer.writerow([_inert(c) for c in columns])
+        for row in flat_rows(rows, rulebook, extras):
+            writer.writerow([_inert(row[c]) for c in columns])
 
 
 def _inert(value: object) -> object:
@@ -67,9 +71,19 @@ def _inert(value: object) -> object:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
-    records = ([row[c] for c in _COLUMNS] for row in flat_rows(rows, rulebook))
-    write_workbook(target, [("扫描结果", _COLUMNS, records)])
+def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
+    columns = _columns(extras)
+    records = ([row[c] for c in columns] for row in flat_rows(rows, rulebook, extras))
+    write_workbook(target, [("扫描结果", columns, records)])
+
+
+def _columns(extras: Sequence[str]) -> list[str]:
+    return [*_COLUMNS, *map(_own_name, extras)]
+
+
+def _own_name(column: str) -> str:
+    """The name of a column of the input in the output, where our own columns stand first."""
+    return f"{column}（原表）" if column in (*_COLUMNS, "report") else column
 
 
 Sheets = Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]
@@ -108,7 +122,7 @@ def write_workbook(target: Path | BinaryIO, sheets: Sheets) -> None:
                         sheet.write(line, place, value, wrap)
 
 
-def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
+def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -117,25 +131,35 @@ def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook) -> None:
             "Parquet needs the optional extra parquet; install it: pip install 'nlp-compliance[parquet]'"
         ) from error
     text, whole = pa.string(), pa.int32()
-    schema = pa.schema([*((c, whole if c == "问题数" else text) for c in _COLUMNS), ("report", text)])
+    columns = _columns(extras)
+    schema = pa.schema([*((c, whole if c == "问题数" else text) for c in columns), ("report", text)])
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         batch: list[dict[str, Any]] = []
-        for row in flat_rows(rows, rulebook, with_report=True):
-            batch.append(row)
+        for row in flat_rows(rows, rulebook, extras, with_report=True):
+            batch.append(row | {c: str(v) for c in columns[len(_COLUMNS) :] if (v := row[c]) is not None})
             if len(batch) == _PARQUET_BATCH:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
                 batch.clear()
         writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
 
 
-def flat_rows(rows: Iterable[bytes], rulebook: Rulebook, *, with_report: bool = False) -> Iterator[dict[str, Any]]:
+def flat_rows(
+    rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = (), *, with_report: bool = False
+) -> Iterator[dict[str, Any]]:
     """One flat record with Chinese column names a document; `report` holds the whole as JSON where asked."""
     for line in rows:
         row = orjson.loads(line)
         flat = _flat(row, rulebook)
+        for name in extras:
+            flat[_own_name(name)] = _cell(row.get("extra", {}).get(name))
         if with_report:
             flat["report"] = line.decode()
         yield flat
+
+
+def _cell(value: object) -> object:
+    """A value that a cell can hold; lists and objects as JSON."""
+    return value if isinstance(value, str | int | float) or value is None else orjson.dumps(value).decode()
 
 
 def _flat(row: Mapping[str, Any], rulebook: Rulebook) -> dict[str, Any]:

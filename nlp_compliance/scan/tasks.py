@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,10 +48,10 @@ class Done:
             self.files.update(name.split("\n"))
 
 
-def plan(paths: Sequence[Path], reader: Reader, done: Done) -> Iterator[Task]:
-    """Tasks in the order of the input, without what is done. Same input, same tasks."""
+def plan(paths: Sequence[Path], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
+    """Tasks in the order of the input, without what is done and the paths in `without`. Same input, same tasks."""
     light: list[Path] = []
-    for path in expand(paths):
+    for path in expand(paths, without=without):
         kind = KIND_OF_SUFFIX.get(path.suffix.lower())
         if kind in STREAMED:
             yield from _flushed(light)

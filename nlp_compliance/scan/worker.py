@@ -85,6 +85,7 @@ class Worker:
             if key in failed:
                 out.append(Failure(document.id, failed[key]))
             else:
+                self._known.move_to_end(key)
                 out.append(replace(self._known[key], id=document.id, coverage=document.coverage))
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

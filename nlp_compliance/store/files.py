@@ -24,13 +24,9 @@ class FileStore:
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
-                    draft.write(data)
-                    draft.flush()
-                    os.fsync(draft.fileno())
-                os.replace(draft.name, path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, data)
         except OSError as error:
             raise StoreError(
                 f"the file could not be stored ({error.strerror}); free space and upload it again"
@@ -53,3 +49,22 @@ class FileStore:
         if not _DIGEST.fullmatch(digest):
             raise StoreError(f"{digest!r} is no SHA-256 digest")
         return self.folder / digest[:2] / digest
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Puts the file in its place whole or not at all, also when the machine loses power."""
+    handle, draft = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, path)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -64,6 +64,17 @@ def change_user(session: Session, user: User, *, by: str, role: str | None, acti
     audit.append(session, user=by, action="user.change", subject=f"user:{user.id}", **detail)
 
 
+def change_password(session: Session, user_id: int, old: str, new: str) -> User:
+    """One's own password; ends all sessions of the person. Raises UnauthorizedError for a wrong old one."""
+    user = session.get_one(User, user_id, with_for_update=True)
+    if not _matches(user.password_hash, old[:MAX_PASSWORD_CHARS]):
+        raise UnauthorizedError("原口令不对")
+    user.password_hash = _hashed(new)
+    user.session_epoch += 1
+    audit.append(session, user=user.name, action="user.password", subject=f"user:{user.id}")
+    return user
+
+
 def _hashed(password: str) -> str:
     if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
         raise InputError(f"口令须为{MIN_PASSWORD_CHARS}到{MAX_PASSWORD_CHARS}个字符，实际{len(password)}个")

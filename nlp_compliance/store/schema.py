@@ -60,6 +60,8 @@ class Upload(Base):
     error: Mapped[str | None] = mapped_column(Text)
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     previous_id: Mapped[int | None] = mapped_column(Integer)
+    # The API key that sent it; None for uploads of the desk.
+    key_id: Mapped[int | None] = mapped_column(Integer, index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(128), unique=True)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     lease: Mapped[str | None] = mapped_column(String(64))
@@ -81,6 +83,8 @@ class StoredDocument(Base):
     blocks: Mapped[list[Any]]
     source: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any]]
+    # Title, name and text in normal form, for the search (store/search.py).
+    search_text: Mapped[str] = mapped_column(Text, default="")
     risk: Mapped[str] = mapped_column(String(8), index=True)
     state: Mapped[str] = mapped_column(String(16), default="open", index=True)
     verdict: Mapped[str | None] = mapped_column(String(16))
@@ -119,7 +123,7 @@ class Decision(Base):
     """What a person said about one finding. The last decision on a finding counts; earlier ones stay.
 
     `finding` is the number (from 1) in the report, 0 for a finding that the person added. `action` is accept, dismiss,
-    relabel or add.
+    relabel, rewrite or add; `rewrite` holds the wording proposed instead.
     """
 
     __tablename__ = "decisions"
@@ -131,6 +135,7 @@ class Decision(Base):
     start: Mapped[int | None]
     end: Mapped[int | None]
     reason: Mapped[str] = mapped_column(Text, default="")
+    rewrite: Mapped[str | None] = mapped_column(Text)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -164,3 +169,49 @@ class Secret(Base):
     __tablename__ = "secrets"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ApiKey(Base):
+    """A platform's key: the secret is shown once and kept as SHA-256. `scopes` are separated by blanks."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(255))
+    rate_per_minute: Mapped[int]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    webhook_url: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Delivery(Base):
+    """One webhook message; `status` is waiting, sent or failed. `payload` holds no submitted text."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id"))
+    upload_id: Mapped[int] = mapped_column(Integer, index=True)
+    payload: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16), default="waiting", index=True)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[datetime] = mapped_column(default=now)
+    last_answer: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class OwnRule(Base):
+    """A rule that the company added on the rules page; `body` is the entry of a rulebook file.
+
+    `revision` grows by one with every change to any own rule, so that each server sees when to load them again.
+    """
+
+    __tablename__ = "own_rules"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[dict[str, Any]]
+    active: Mapped[bool] = mapped_column(Boolean, default=True)
+    revision: Mapped[int] = mapped_column(Integer, index=True)
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)

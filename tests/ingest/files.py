@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from email.message import EmailMessage
 
 import docx
+import pyarrow as pa
+import pyarrow.parquet as pq
 from docx.oxml import parse_xml
 from openpyxl import Workbook
+from PIL import Image
 from pptx import Presentation
+from reportlab.lib import pdfencrypt
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen import canvas
@@ -108,3 +114,62 @@ def web_archive(page: str, pictures: dict[str, bytes]) -> bytes:
     for address, content in pictures.items():
         message.add_related(content, maintype="image", subtype="jpeg", headers=[f"Content-Location: {address}"])
     return message.as_bytes()
+
+
+def wechat(body: str, *, stamp: int = 1793489400) -> str:
+    """A WeChat article in the structure that its server sends: hidden until its script runs, the day in the script."""
+    return f"""<!DOCTYPE html>
+<!-- saved from url=(0032)https://mp.weixin.qq.com/s/made -->
+<html><head><meta charset="utf-8"><meta property="og:title" content="岚溪保开放参保">
+<meta property="og:type" content="article"><title></title></head>
+<body id="activity-detail" class="zh_CN"><div id="js_article" class="rich_media"><div class="rich_media_inner">
+<h1 class="rich_media_title" id="activity-name">岚溪保开放参保</h1>
+<div id="meta_content" class="rich_media_meta_list"><span id="js_author_name">小周</span>
+<a href="javascript:void(0);" id="js_name"> 岚溪生活 </a><em id="publish_time"></em></div>
+<div class="rich_media_content js_underline_content" id="js_content" style="visibility: hidden; opacity: 0; ">{body}</div>
+</div></div><script type="text/javascript">var product = "1700000000"; var ct = "{stamp}"; var nickname = htmlDecode("岚溪生活");</script>
+</body></html>"""
+
+
+def web_page() -> str:
+    """An ordinary news page: navigation, article, fine print in the footer."""
+    return f"""<!DOCTYPE html><html lang="zh"><head><title>岚溪保开放参保_岚溪在线</title>
+<meta property="og:site_name" content="岚溪在线"><meta property="og:title" content="岚溪保开放参保">
+<meta property="article:published_time" content="2026-11-02T08:00:00+08:00"></head><body>
+<header><nav><ul><li><a href="/">首页</a></li><li><a href="/m">理财</a></li></ul></nav></header>
+<div class="article"><h1>岚溪保开放参保</h1><p>{BODY}</p>
+<p>参保时间为2026年11月1日至12月31日，全市基本医保参保人都可以自愿参加，扫码即可办理，也可以到社区服务点咨询。</p>
+<p>工作人员介绍，参保人住院后带上病历和发票即可申请，材料齐全的十个工作日内办结，市民可拨打服务热线。</p></div>
+<footer><p>{SMALL}</p></footer></body></html>"""
+
+
+def parquet(rows: list[dict[str, object]]) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), stream)
+    return stream.getvalue()
+
+
+def frames(form: str) -> bytes:
+    """Two blank sheets in one file."""
+    stream = io.BytesIO()
+    first, second = (Image.new("RGB", (120, 80), colour) for colour in ("white", "ivory"))
+    first.save(stream, form, save_all=True, append_images=[second])
+    return stream.getvalue()
+
+
+def locked_pdf() -> bytes:
+    stream = io.BytesIO()
+    sheet = canvas.Canvas(stream, encrypt=pdfencrypt.StandardEncryption("geheim", canPrint=0))
+    sheet.drawString(9, 9, "x")
+    sheet.save()
+    return stream.getvalue()
+
+
+def png_bomb(side: int) -> bytes:
+    """A picture whose head promises `side` times `side` pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")

@@ -2,22 +2,23 @@
 
 import csv
 import io
-import struct
-import zlib
+import json
+import zipfile
 from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pypdfium2 as pdfium
 import pytest
+from PIL import Image
 
 from nlp_compliance.ingest import ocr
 from nlp_compliance.ingest.isolate import ChildReader
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Failure, Reader
+from nlp_compliance.ingest.reader import Failure, Reader, expand
 from nlp_compliance.records import Document
 from nlp_compliance.settings import Settings
-from tests.ingest import files
+from tests.ingest import files, mixed
+from tests.ingest.accuracy import measured
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 BUSY = (FIXTURES / "poster-busy.jpg").read_bytes()
@@ -65,9 +66,35 @@ MADE = {
 }
 
 
+MADE |= {
+    "a.jsonl": json.dumps({"正文": files.BODY, "公众号": "岚溪生活"}).encode(),
+    "a.parquet": files.parquet([dict(zip(ROWS[0], ROWS[1], strict=True))]),
+    "article.html": files.wechat(f'<p>{files.BODY}</p><p style="color:#fff">{files.SMALL}</p>').encode(),
+    "news.html": files.web_page().encode(),
+    "pages.tiff": files.frames("TIFF"),
+    "moving.gif": files.frames("GIF"),
+    "16.txt": files.BODY.encode("utf-16"),
+    "gb.txt": files.BODY.encode("gb18030"),
+}
+
+
+def sheets(data: bytes, name: str) -> dict[int | None, tuple[float, float]]:
+    """(width, height) by page, of formats that have pages or pixels."""
+    if name.endswith(".pdf"):
+        pdf = pdfium.PdfDocument(data)
+        return {number + 1: (page.get_width(), page.get_height()) for number, page in enumerate(pdf)}
+    if name.endswith((".jpg", ".png", ".gif", ".webp")):
+        return {None: Image.open(io.BytesIO(data)).size}
+    if name.endswith(".tiff"):
+        picture = Image.open(io.BytesIO(data))
+        return {number + 1: picture.size for number in range(picture.n_frames)}
+    return {}
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_contract(name):
     first, second = (list(reader().read_bytes(MADE[name], name)) for _ in range(2))
+    pages = sheets(MADE[name], name)
     assert first == second
     for document in first:
         assert isinstance(document, Document)
@@ -75,11 +102,19 @@ def test_contract(name):
         for block in document.blocks:
             assert last <= block.start < block.end <= len(document.text)
             last = block.end
+            assert document.text[block.start : block.end].strip()
             if block.box:
                 assert 0 <= block.box.x0 < block.box.x1 and 0 <= block.box.y0 < block.box.y1
+                if pages:
+                    width, height = pages[block.page]
+                    assert block.box.x1 <= width + 1 and block.box.y1 <= height + 1
             if block.kind == "ocr_line":
                 assert block.box and 0 <= block.confidence <= 1
         assert document.coverage.complete == (not document.coverage.unread)
+        # Every character but the line feeds between blocks belongs to exactly one block.
+        assert "".join(document.text.split()) == "".join(
+            "".join(document.text[b.start : b.end].split()) for b in document.blocks
+        )
 
 
 def test_word_is_read_everywhere_and_once():
@@ -107,23 +142,8 @@ def test_pdf_text_layer_has_pages_and_boxes():
 
 @pytest.mark.parametrize("name", ["poster-tall.png", "poster-busy.jpg", "scan.pdf"])
 def test_ocr_reads_posters_and_scans(name):
-    expected = (FIXTURES / name).with_suffix(".txt").read_text("utf-8")
-    found = only((FIXTURES / name).read_bytes(), name).text
-    assert character_error_rate(dense(expected), dense(found)) <= 0.02
-
-
-def dense(text: str) -> str:
-    return "".join(text.split())
-
-
-def character_error_rate(expected: str, found: str) -> float:
-    """Levenshtein distance by the length expected."""
-    row = list(range(len(found) + 1))
-    for i, a in enumerate(expected, 1):
-        last, row[0] = row[0], i
-        for j, b in enumerate(found, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
-    return row[-1] / len(expected)
+    expected, wrong, _ = measured(name)
+    assert wrong / expected <= 0.02
 
 
 def test_without_ocr_the_unread_is_named(monkeypatch):
@@ -133,13 +153,11 @@ def test_without_ocr_the_unread_is_named(monkeypatch):
     assert "未识别文字" in only(files.word(picture=BUSY), "a.docx").coverage.unread[0]
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.csv", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv", "a.parquet", "a.jsonl"])
 def test_tables(tmp_path, name):
     path = tmp_path / name
-    if name == "a.parquet":
-        pq.write_table(pa.Table.from_pylist([dict(zip(ROWS[0], ROWS[1], strict=True))]), path)
-    else:
-        path.write_bytes(MADE[name])
+    record = dict(zip(ROWS[0], ROWS[1], strict=True))
+    path.write_bytes(json.dumps(record).encode() if name == "a.jsonl" else MADE[name])
     (document,) = reader().read_path(path)
     assert (document.id, document.text, document.source.account) == ("a1", files.BODY, "岚溪生活")
     assert document.source.published == date(2024, 3, 5) and str(document.source.extra["阅读"]) == "210"
@@ -191,21 +209,13 @@ def test_pictures_beside_a_page_are_read_and_none_outside_its_folder(tmp_path):
     assert outside.coverage.unread == ("1张图片未识别文字",)
 
 
-def png_bomb(side: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
-
-
 ENTITY = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
 
 
 @pytest.mark.parametrize(
     ("name", "data", "code", "said"),
     [
-        ("a.png", png_bomb(50_000), "limit_exceeded", "pixels"),
+        ("a.png", files.png_bomb(50_000), "limit_exceeded", "pixels"),
         ("a.png", BUSY[:3] + b"\0" * 50, "file_unreadable", "broken"),
         ("a.docx", files.word()[:2000], "file_unreadable", "cut off"),
         ("a.docx", files.archive({"word/document.xml": b"<x/>"}), "file_unreadable", "broken"),
@@ -244,15 +254,48 @@ def test_archives_may_not_stand_too_deep():
 
 
 def test_encrypted_pdf_says_so():
-    from reportlab.lib import pdfencrypt
+    assert "password" in failed(files.locked_pdf(), "a.pdf")
 
-    stream = io.BytesIO()
-    from reportlab.pdfgen import canvas
 
-    sheet = canvas.Canvas(stream, encrypt=pdfencrypt.StandardEncryption("geheim", canPrint=0))
-    sheet.drawString(9, 9, "x")
-    sheet.save()
-    assert "password" in failed(stream.getvalue(), "a.pdf")
+BOMB = '<!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize("declared", [ENTITY.decode().partition("?>")[2].replace(" x ", " b "), BOMB])
+def test_entities_inside_word_files_stay_closed(declared):
+    """Neither foreign files nor entities that grow come into the text."""
+    package = zipfile.ZipFile(io.BytesIO(files.word()))
+    members = {n: package.read(n) for n in package.namelist()}
+    body = members["word/document.xml"].decode()
+    head, _, rest = body.partition("?>")
+    members["word/document.xml"] = (head + "?>" + declared + rest.replace("<w:t>", "<w:t>&b;", 1)).encode()
+    items = list(reader().read_bytes(files.archive(members), "a.docx"))
+    for item in items:
+        text = item.text if isinstance(item, Document) else str(item.error)
+        assert "root:" not in text and "aaaaaaaaaa" not in text
+
+
+def test_a_folder_of_everything_is_read_and_every_failure_named(tmp_path):
+    made = mixed.make(tmp_path)
+    assert made >= 60
+    failures = {}
+    for path in expand([tmp_path]):
+        if path.suffix in (".jpg", ".webp", ".gif", ".tiff") or path.name in (
+            "扫描件.pdf",
+            "带图传单.docx",
+            "网页.mhtml",
+        ):
+            # Reading pictures takes seconds each and is tested above.
+            continue
+        for item in reader(ocr=False).read_path(path):
+            if isinstance(item, Failure):
+                failures[item.id.replace(str(tmp_path) + "/", "")] = item.error.code
+            else:
+                assert item.text.strip()
+    assert failures.pop("表/导出.jsonl#9") == "record_invalid"
+    bomb = [name for name in failures if name.startswith("坏/炸弹.zip!")]
+    assert failures.pop(bomb[0]) == "limit_exceeded"
+    expected = {k: v for k, v in mixed.EXPECTED_FAILURES.items() if k not in ("坏/炸弹.zip", "坏/炸弹.png")}
+    assert failures.pop("坏/炸弹.png") in ("limit_exceeded", "extra_missing") and failures == expected
 
 
 class Endless:

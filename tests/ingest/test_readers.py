@@ -84,7 +84,15 @@ def test_a_file_over_the_limit_or_gone_fails_alone(tmp_path):
     assert isinstance(gone, Failure)
 
 
-def test_folders_are_read_in_order_and_only_known_kinds(tmp_path):
-    for name in ("b.txt", "a.html", "c.bin", "d.JSONL"):
+def test_folders_are_read_in_order_and_nothing_is_passed_over_in_silence(tmp_path):
+    (tmp_path / "page_files").mkdir()
+    (tmp_path / "e").mkdir()
+    names = ("b.txt", "a.html", "c.bin", "d.JSONL", "e/x.txt", "page.htm", "page_files/1.jpg", ".DS_Store", "~$b.docx")
+    for name in names:
         (tmp_path / name).write_text("x", "utf-8")
-    assert [p.name for p in expand([tmp_path])] == ["a.html", "b.txt", "d.JSONL"]
+    found = [str(p.relative_to(tmp_path)) for p in expand([tmp_path / "b.txt", tmp_path, tmp_path / "e"])]
+    assert found == ["b.txt", "a.html", "c.bin", "d.JSONL", "e/x.txt", "page.htm"]
+    assert [p.name for p in expand([tmp_path / "*.txt"])] == ["b.txt"]
+    assert [p.name for p in expand([tmp_path / "e"], without={str(tmp_path / "e" / "x.txt")})] == []
+    (failure,) = READER.read_path(tmp_path / "c.bin")
+    assert failure.error.code == "format_unsupported"

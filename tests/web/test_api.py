@@ -1,14 +1,11 @@
 """The endpoint as a platform calls it: good, empty, huge, broken; one error shape on every path."""
 
-import asyncio
 import json
-import threading
 
 import pytest
 
-from nlp_compliance.errors import OverloadedError, SettingsError, TooManyRequestsError
+from nlp_compliance.errors import SettingsError
 from nlp_compliance.settings import Settings
-from nlp_compliance.web.queue import WorkQueue
 
 AD = "沁河保政府兜底，住院自费最高报100万，扫码投保"
 
@@ -70,7 +67,7 @@ def test_an_unexpected_error_tells_nothing_of_the_text(client, monkeypatch, capl
     def fail(*_, **__):
         raise RuntimeError("broken inside")
 
-    monkeypatch.setattr(client.app.state.checker, "check", fail)
+    monkeypatch.setattr(client.app.state.live, "judge", fail)
     message = assert_error(client.post("/v1/score", json={"text": "绝密文案"}), 500, "internal")
     assert "broken inside" not in message and "绝密文案" not in caplog.text
 
@@ -86,59 +83,13 @@ def test_probes_labels_rules_and_openapi(client):
     assert "text" in json.dumps(paths["/v1/score"]["post"]["requestBody"])
 
 
-def hold(queue: WorkQueue, client: str, gate: threading.Event) -> asyncio.Task:
-    return asyncio.create_task(queue.run(client, gate.wait))
-
-
-def test_a_full_queue_refuses_at_once_and_recovers():
-    async def scenario():
-        queue, gate = WorkQueue(workers=1, limit=2, per_client=2), threading.Event()
-        tasks = [hold(queue, "a", gate), hold(queue, "b", gate)]
-        await asyncio.sleep(0)
-        with pytest.raises(OverloadedError) as refused:
-            await queue.run("c", lambda: None)
-        assert refused.value.retry_after_s >= 1
-        gate.set()
-        await asyncio.gather(*tasks)
-        assert await queue.run("c", lambda: 7) == 7 and queue.open == 0
-        queue.close()
-
-    asyncio.run(scenario())
-
-
-def test_one_caller_cannot_take_all_places():
-    async def scenario():
-        queue, gate = WorkQueue(workers=1, limit=8, per_client=1), threading.Event()
-        task = hold(queue, "a", gate)
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyRequestsError):
-            await queue.run("a", lambda: None)
-        gate.set()
-        await task
-        queue.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_failing_call_gives_its_place_back():
-    async def scenario():
-        queue = WorkQueue(workers=1, limit=1, per_client=1)
-        for _ in range(3):
-            with pytest.raises(ZeroDivisionError):
-                await queue.run("a", lambda: 1 / 0)
-        assert queue.open == 0
-        queue.close()
-
-    asyncio.run(scenario())
-
-
 def test_a_full_queue_answers_503_with_retry_after(rules_checker):
     from starlette.testclient import TestClient
 
     from nlp_compliance.web.app import create_app
 
     with TestClient(create_app(Settings(queue_limit=1), rules_checker)) as client:
-        client.app.state.queue._clients["someone"] = 1
+        client.app.state.queue._open["someone"] = 1
         response = client.post("/v1/score", json={"text": AD})
         assert_error(response, 503, "overloaded")
         assert int(response.headers["Retry-After"]) >= 1

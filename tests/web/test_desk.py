@@ -3,9 +3,6 @@
 import io
 import json
 import re
-import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import docx
 import pytest
@@ -13,67 +10,21 @@ from openpyxl import load_workbook
 from sqlalchemy import text as sql
 from starlette.testclient import TestClient
 
+from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.settings import Settings
-from nlp_compliance.store import audit, people, repository
-from nlp_compliance.store.schema import StoredDocument, Upload
+from nlp_compliance.store import audit, decisions, people, repository
+from nlp_compliance.store.schema import StoredDocument, Upload, now
 from nlp_compliance.web.app import create_app
+from nlp_compliance.web.desk import auditview, pagepicture
 from nlp_compliance.web.desk.app import open_desk, setup_link
 from tests.ingest import files
+from tests.web.acting import AD, FIXTURES, PASSWORD, Person, running, settle
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-AD = "云溪保由政府兜底，最高保障300万元，99元一年，扫码投保。"
-PASSWORD = "correct-horse-9"
-
-
-class Person:
-    """A browser with one login."""
-
-    def __init__(self, app, name: str | None = None) -> None:
-        self.client = TestClient(app, base_url="http://testserver")
-        if name:
-            assert self.post("/login", name=name, password=PASSWORD).status_code == 200
-
-    def get(self, path: str):
-        return self.client.get(path)
-
-    def post(self, path: str, *, files=None, **fields):
-        page = self.client.get("/login").text
-        token = re.search(r'name="csrf" content="([^"]+)"', page).group(1)
-        return self.client.post(path, data={"csrftoken": token, **fields}, files=files, headers={"x-csrftoken": token})
+ROOT = FIXTURES.parents[1]
 
 
-@contextmanager
-def running(folder: Path, **settings):
-    desk = open_desk(Settings(detectors=("lexical",), data_dir=folder, **settings))
-    app = create_app(desk.settings, desk=desk)
-    with desk.database.transaction() as session:
-        for name, role in (("王审", "reviewer"), ("李复", "approver"), ("赵管", "admin"), ("钱看", "viewer")):
-            people.create_user(session, name, PASSWORD, role, by="test")
-    with TestClient(app):
-        yield app, desk
-
-
-@pytest.fixture
-def desk(tmp_path):
-    with running(tmp_path) as pair:
-        yield pair
-
-
-def settle(desk, count: int = 1) -> list[StoredDocument]:
-    """Waits until nothing is queued any more."""
-    for _ in range(600):
-        with desk.database.transaction() as session:
-            left = session.query(Upload).filter(Upload.status.in_(("queued", "running"))).count()
-            documents = session.query(StoredDocument).order_by(StoredDocument.id).all()
-        if not left:
-            assert len(documents) >= count
-            return documents
-        time.sleep(0.05)
-    raise AssertionError("uploads were not finished")
-
-
-def test_the_first_administrator_comes_by_a_link_that_works_once(tmp_path):
-    desk = open_desk(Settings(detectors=("lexical",), data_dir=tmp_path))
+def test_the_first_administrator_comes_by_a_link_that_works_once(tmp_path, database_url):
+    desk = open_desk(Settings(detectors=("lexical",), data_dir=tmp_path, database_url=database_url))
     link = setup_link(desk)
     app = create_app(desk.settings, desk=desk)
     with TestClient(app):
@@ -90,7 +41,9 @@ def test_a_copy_goes_from_upload_to_approval(desk):
     reviewer.post("/uploads", text=AD, title="<b>云溪保</b>推文")
     (document,) = settle(state)
     page = reviewer.get(f"/documents/{document.id}").text
-    assert "政府承保或兜底" in page and '<mark class="high"' in page and "未披露责任免除" in page
+    assert (
+        "政府承保或兜底" in page and '<mark class="high government_underwriting"' in page and "未披露责任免除" in page
+    )
     assert reviewer.post(f"/documents/{document.id}/decisions", finding=1, action="accept").status_code == 200
     assert "请写明理由" in reviewer.post(f"/documents/{document.id}/decisions", finding=2, action="dismiss").text
     reviewer.post(f"/documents/{document.id}/decisions", finding=2, action="dismiss", reason="见附页")
@@ -109,7 +62,10 @@ def test_a_copy_goes_from_upload_to_approval(desk):
     assert "已由李复复核" in approver.post(f"/documents/{document.id}/approval", agree="yes").text
     refused = reviewer.post(f"/documents/{document.id}/decisions", finding=1, action="accept")
     assert refused.status_code == 422 and "已复核完成" in refused.text
-    assert "哈希链完整" in approver.get("/audit").text
+    log = approver.get("/audit").text
+    assert (
+        "哈希链完整" in log and "排除问题" in log and "理由 见附页" in log and f'href="/documents/{document.id}"' in log
+    )
     (row,) = map(json.loads, approver.get("/decisions.jsonl").text.splitlines())
     spans = {(row["text"][s["start"] : s["end"]], s["label"]) for s in row["spans"]}
     assert ("政府兜底", "state_underwriting") in spans and ("扫码投保", "false_urgency") in spans
@@ -146,6 +102,26 @@ def test_a_bad_file_says_why_and_loses_nothing_beside_it(desk):
     assert "attachment" in reviewer.get(f"/documents/{documents[0].id}/original").headers["content-disposition"]
 
 
+def test_a_page_of_a_pdf_is_shown_with_its_findings(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    broken = files.pdf([[AD]])
+    reviewer.post(
+        "/uploads", files=[("files", ("海报.pdf", files.pdf([[AD], ["第二页"]]))), ("files", ("a.txt", AD.encode()))]
+    )
+    document, plain = settle(state, 2)
+    page = reviewer.get(f"/documents/{document.id}").text
+    assert page.count(f'src="/documents/{document.id}/pages/') == 2
+    answer = reviewer.get(f"/documents/{document.id}/pages/1")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert "data:image/png;base64,iVBOR" in answer.text and answer.text.count("<rect") >= 1
+    assert "<rect" not in reviewer.get(f"/documents/{document.id}/pages/2").text
+    assert reviewer.get(f"/documents/{document.id}/pages/3").status_code == 404
+    assert reviewer.get(f"/documents/{plain.id}/pages/1").status_code == 404
+    with pytest.raises(UnreadableFileError):
+        pagepicture.draw(broken[:200], 1)
+
+
 def test_a_new_version_says_what_was_mended(desk):
     app, state = desk
     reviewer = Person(app, "王审")
@@ -155,6 +131,19 @@ def test_a_new_version_says_what_was_mended(desk):
     second = settle(state, 2)[1]
     page = reviewer.get(f"/documents/{second.id}").text
     assert "已改正1处" in page and "<s>夸大保障“什么病都赔”</s>" in page
+
+
+def test_every_action_of_the_log_has_a_name():
+    found = set()
+    for path in (ROOT / "nlp_compliance").rglob("*.py"):
+        found |= set(re.findall(r'action="([a-z]+\.[a-z]+)"', path.read_text("utf-8")))
+    found |= {f"finding.{a}" for a in decisions.ACTIONS} | {
+        "rule.on",
+        "rule.off",
+        "document.approve",
+        "document.reopen",
+    }
+    assert found == set(auditview.ACTIONS)
 
 
 def test_exports_open_and_hold_the_findings(desk):
@@ -194,7 +183,7 @@ def test_search_filters_and_overview(desk):
         ("王审", "/audit", 403),
         ("李复", "/audit", 200),
         ("赵管", "/people", 200),
-        ("王审", "/documents/999", 422),
+        ("王审", "/documents/999", 404),
     ],
 )
 def test_who_may_see_what(desk, who, path, status):
@@ -283,12 +272,16 @@ def test_any_change_of_the_log_is_found(desk):
     assert "内容被改动" in faults("UPDATE audit SET detail='{}' WHERE id=2")[0]
     assert "被删除" in faults("DELETE FROM audit WHERE id=3")[0]
     assert "末尾" in faults("DELETE FROM audit WHERE id=(SELECT MAX(id) FROM audit)")[0]
+    with state.database.transaction() as session:
+        session.execute(sql("UPDATE audit SET detail='no json' WHERE id=2"))
+    page = Person(app, "李复").get("/audit")
+    assert page.status_code == 200 and "第2条的内容被改动" in page.text and "no json" in page.text
     swap = "UPDATE audit SET id = CASE id WHEN 2 THEN -3 WHEN 3 THEN -2 ELSE id END"
     assert faults(swap)
 
 
-def test_what_a_killed_server_left_is_finished_exactly_once(tmp_path):
-    with running(tmp_path) as (app, state):
+def test_what_a_killed_server_left_is_finished_exactly_once(tmp_path, database_url):
+    with running(tmp_path, database_url=database_url) as (app, state):
         Person(app, "王审").post("/uploads", text=AD)
         settle(state)
         state.runner.stop()
@@ -298,7 +291,10 @@ def test_what_a_killed_server_left_is_finished_exactly_once(tmp_path):
             claimed = repository.claim(session)
             assert claimed.id == upload.id
             lease = claimed.lease
-    desk = open_desk(Settings(detectors=("lexical",), data_dir=tmp_path))
+            if database_url:
+                # Beside SQLite's only server others may work; there the lease has to run out.
+                claimed.leased_until = now()
+    desk = open_desk(Settings(detectors=("lexical",), data_dir=tmp_path, database_url=database_url))
     with TestClient(create_app(desk.settings, desk=desk)):
         documents = settle(desk, 2)
         assert len(documents) == 2

@@ -52,12 +52,12 @@ function findings() {
     cards[index].classList.add("current");
     cards[index].scrollIntoView({ block: "nearest" });
     const number = cards[index].id.slice(1);
-    const marks = [...document.querySelectorAll("mark")].filter(m => m.dataset.n.split(" ").includes(number));
+    const marks = [...document.querySelectorAll("#text mark")].filter(m => m.dataset.n.split(" ").includes(number));
     marks.forEach(m => m.classList.add("current"));
     if (marks[0]) marks[0].scrollIntoView({ block: "nearest" });
   };
   if (current >= 0) go(current);
-  document.querySelectorAll("mark").forEach(m => m.addEventListener("click", () => go(cards.findIndex(c => c.id === "f" + m.dataset.n.split(" ")[0]))));
+  document.querySelectorAll("#text mark").forEach(m => m.addEventListener("click", () => go(cards.findIndex(c => c.id === "f" + m.dataset.n.split(" ")[0]))));
   document.addEventListener("keydown", e => {
     if (e.ctrlKey || e.metaKey || e.altKey || /INPUT|TEXTAREA|SELECT/.test(e.target.tagName)) return;
     if (e.key === "n") go(current + 1);
@@ -67,10 +67,18 @@ function findings() {
       if (!form) return;
       e.preventDefault();
       const reason = form.elements.reason;
-      if (e.key === "d" && !reason.value.trim()) { reason.focus(); reason.required = true; return; }
+      if (e.key === "d" && !reason.value.trim()) { form.dataset.enter = "dismiss"; reason.focus(); return; }
       form.requestSubmit(form.querySelector(`button[value=${e.key === "a" ? "accept" : "dismiss"}]`));
     }
   });
+  // Enter in the field of reasons would press the first button, 确认; after `d` it has to mean 排除.
+  document.querySelectorAll(".finding form.decide").forEach(form => form.elements.reason.addEventListener("keydown", e => {
+    if (e.key === "Escape") { delete form.dataset.enter; e.target.blur(); }
+    if (e.key !== "Enter" || e.isComposing) return;
+    e.preventDefault();
+    if (form.dataset.enter === "dismiss" && !e.target.value.trim()) return;
+    form.requestSubmit(form.querySelector(`button[value=${form.dataset.enter || "accept"}]`));
+  }));
 }
 
 // Code points before a place in the text, without the numbers that the page adds.
@@ -102,22 +110,45 @@ function selection() {
   });
 }
 
-function rewriting() {
-  const button = document.getElementById("check"), field = document.getElementById("rewrite"), out = document.getElementById("rewritten");
-  if (!button) return;
-  button.addEventListener("click", async () => {
-    const answer = await fetch("/rewrite", { method: "POST", headers: { "x-csrftoken": csrf }, body: new URLSearchParams({ text: field.value }) });
-    out.replaceChildren();
-    if (!answer.ok) { out.textContent = "请先写一句话再检查。"; return; }
-    const { findings, promotional } = await answer.json();
-    if (!findings.length) { out.textContent = promotional.value ? "未发现问题。" : "未发现问题（未识别为保险宣传）。"; return; }
-    for (const f of findings) {
-      const p = document.createElement("p");
-      p.className = "problem";
-      p.textContent = `${f.label}：“${f.text}”。${f.suggestion}`;
-      out.append(p);
-    }
-  });
+async function check(text, out) {
+  const answer = await fetch("/rewrite", { method: "POST", headers: { "x-csrftoken": csrf }, body: new URLSearchParams({ text }) });
+  out.replaceChildren();
+  if (!answer.ok) { out.textContent = "请先写一句话再检查。"; return null; }
+  const { findings, promotional } = await answer.json();
+  if (!findings.length) {
+    const p = document.createElement("p");
+    p.className = "good";
+    p.textContent = promotional.value ? "未发现问题。" : "未发现问题（未识别为保险宣传）。";
+    out.append(p);
+  }
+  for (const f of findings) {
+    const p = document.createElement("p");
+    p.className = "problem";
+    p.textContent = `${f.label}：“${f.text}”。${f.suggestion}`;
+    out.append(p);
+  }
+  return findings;
 }
 
-uploadBox(); sendFiles(); watchUploads(); findings(); selection(); rewriting();
+function trying() {
+  const button = document.getElementById("check"), field = document.getElementById("rewrite");
+  if (!button) return;
+  button.addEventListener("click", () => check(field.value, document.getElementById("rewritten")));
+  field.addEventListener("keydown", e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) button.click(); });
+}
+
+// A new wording is checked first; one that still has a problem is kept only when it is sent a second time.
+function rewrites() {
+  document.querySelectorAll("form.rewrite").forEach(form => form.addEventListener("submit", async e => {
+    const field = form.elements.rewrite, button = form.querySelector("button");
+    if (form.dataset.checked === field.value) return;
+    e.preventDefault();
+    const findings = await check(field.value, form.querySelector(".checked"));
+    if (findings === null) return;
+    form.dataset.checked = field.value;
+    if (!findings.length) form.requestSubmit();
+    else button.textContent = "仍然保存";
+  }));
+}
+
+uploadBox(); sendFiles(); watchUploads(); findings(); selection(); trying(); rewrites();

@@ -11,7 +11,7 @@ from docx.enum.text import WD_COLOR_INDEX, WD_UNDERLINE
 
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, workbook_bytes
-from nlp_compliance.store.repository import ACTIONS, VERDICTS
+from nlp_compliance.store.decisions import ACTIONS, VERDICTS
 from nlp_compliance.store.schema import StoredDocument
 from nlp_compliance.web.desk.view import Shown, text_segments
 
@@ -29,13 +29,13 @@ def law(basis: dict[str, Any]) -> str:
 def word_report(document: StoredDocument, findings: list[Shown], rulebook: Rulebook, people: dict[int, str]) -> bytes:
     """The text with evidence marked and numbered, then every finding with decision, law and advice."""
     word = docx.Document()
-    word.add_heading(_clean(document.title or document.name), 1)
-    for line in _facts(document, people):
+    word.add_heading(clean(document.title or document.name), 1)
+    for line in facts(document, people):
         word.add_paragraph(line)
     word.add_heading("原文标注", 2)
     paragraph = word.add_paragraph()
     for segment, grave in text_segments(document, findings):
-        run = paragraph.add_run(_clean(segment.text))
+        run = paragraph.add_run(clean(segment.text))
         if grave and grave != "dismissed":
             run.font.underline = WD_UNDERLINE.SINGLE
             run.font.highlight_color = _COLOURS.get(grave)
@@ -44,35 +44,38 @@ def word_report(document: StoredDocument, findings: list[Shown], rulebook: Ruleb
     for shown in findings:
         found = shown.finding
         word.add_heading(f"{shown.number}. {rulebook.label(found['label']).name}（{SEVERITIES[found['severity']]}）", 3)
-        for title, value in _lines(shown, rulebook):
-            word.add_paragraph(_clean(f"{title}：{value}"))
+        for title, value in lines_of(shown, rulebook):
+            word.add_paragraph(clean(f"{title}：{value}"))
     stream = io.BytesIO()
     word.save(stream)
     return stream.getvalue()
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Without characters that XML cannot hold."""
     return _NO_XML.sub("", text)
 
 
-def _facts(document: StoredDocument, people: dict[int, str]) -> list[str]:
+def facts(document: StoredDocument, people: dict[int, str]) -> list[str]:
+    """What stands at the head of every export: risk, hash, versions, verdict, what was not read."""
     report = document.report
-    facts = [
+    lines = [
         f"风险：{RISKS[document.risk]}　适用{report['as_of']}有效的规定",
         f"文本SHA-256：{document.text_sha256}",
         f"规则库 {report['model']['rulebook']}，模型 {report['model']['name']} {report['model']['version']}",
     ]
     if document.verdict:
         by = people.get(document.verdict_by or 0, "")
-        facts.append(
+        lines.append(
             f"结论：{VERDICTS[document.verdict]}（{by}，{document.verdict_at:%Y-%m-%d %H:%M} UTC）{document.verdict_reason or ''}"
         )
     if document.approved_by:
-        facts.append(f"复核：{people.get(document.approved_by, '')}（{document.approved_at:%Y-%m-%d %H:%M} UTC）")
-    return [_clean(f) for f in [*facts, *(f"未读：{u}" for u in report["coverage"]["unread"])]]
+        lines.append(f"复核：{people.get(document.approved_by, '')}（{document.approved_at:%Y-%m-%d %H:%M} UTC）")
+    return [clean(f) for f in [*lines, *(f"未读：{u}" for u in report["coverage"]["unread"])]]
 
 
-def _lines(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
+def lines_of(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
+    """(heading, text) of everything that is known about a finding."""
     found = shown.finding
     lines = [("证据", found["text"])] if found["text"] else []
     lines += [("触发表述", e["text"]) for e in found["evidence"]]
@@ -86,6 +89,8 @@ def _lines(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
                 f"{ACTIONS[decision.action]}{label}，{name}，{decision.created_at:%Y-%m-%d %H:%M} UTC {decision.reason}",
             )
         )
+        if decision.rewrite:
+            lines.append(("改写为", decision.rewrite))
     return lines
 
 
@@ -110,5 +115,5 @@ def excel_report(document: StoredDocument, findings: list[Shown], rulebook: Rule
             ]
         )
     head = ["序号", "标签", "严重程度", "证据", "理由", "建议", "依据", "处理", "处理理由", "处理人"]
-    facts = [[line] for line in [document.title or document.name, *_facts(document, people)]]
-    return workbook_bytes([("问题清单", head, rows), ("概况", ["概况"], facts)])
+    about = [[line] for line in [document.title or document.name, *facts(document, people)]]
+    return workbook_bytes([("问题清单", head, rows), ("概况", ["概况"], about)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlp_compliance.report.segments import Segment, cut
+from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.store.schema import Decision, StoredDocument
 
 _RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
@@ -24,6 +25,13 @@ class Shown:
     def action(self) -> str:
         return self.decisions[0][0].action if self.decisions else ""
 
+    @property
+    def rewrite(self) -> str:
+        """The wording proposed last, unless the finding was dismissed since."""
+        if self.action == "dismiss":
+            return ""
+        return next((d.rewrite for d, _ in self.decisions if d.rewrite), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Outline:
@@ -37,8 +45,10 @@ class Outline:
     height: float
 
 
-def shown_findings(document: StoredDocument, decisions: Sequence[tuple[Decision, str]]) -> list[Shown]:
-    """Findings of the report in their order, then those that people added."""
+def shown_findings(
+    document: StoredDocument, decisions: Sequence[tuple[Decision, str]], rulebook: Rulebook
+) -> list[Shown]:
+    """Findings of the report in their order, then those that people added, as grave as their label."""
     out = []
     for number, finding in enumerate(document.report["findings"], 1):
         own = tuple(reversed([(d, n) for d, n in decisions if d.finding == number]))
@@ -48,7 +58,7 @@ def shown_findings(document: StoredDocument, decisions: Sequence[tuple[Decision,
             text = document.text[decision.start : decision.end]
             finding = {
                 "label": decision.label,
-                "severity": "info",
+                "severity": rulebook.label(decision.label).severity,
                 "start": decision.start,
                 "end": decision.end,
                 "text": text,
@@ -77,8 +87,8 @@ def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[t
     return out
 
 
-def outlines(document: StoredDocument, findings: Sequence[Shown]) -> list[Outline]:
-    """Boxes of the blocks that findings touch."""
+def outlines(document: StoredDocument, findings: Sequence[Shown], page: int | None = None) -> list[Outline]:
+    """Boxes of the blocks that findings touch, of one page where the source has pages."""
     out = []
     for shown in findings:
         start, end = shown.finding["start"], shown.finding["end"]
@@ -86,10 +96,15 @@ def outlines(document: StoredDocument, findings: Sequence[Shown]) -> list[Outlin
             continue
         for block in document.blocks:
             box = block["box"]
-            if box and block["start"] < end and start < block["end"]:
+            if box and block["page"] == page and block["start"] < end and start < block["end"]:
                 width, height = box["x1"] - box["x0"], box["y1"] - box["y0"]
                 out.append(Outline(shown.number, shown.finding["severity"], box["x0"], box["y0"], width, height))
     return out
+
+
+def pages_of(document: StoredDocument) -> list[int]:
+    """Pages of which text with its place was read, in order."""
+    return sorted({b["page"] for b in document.blocks if b["page"] is not None and b["box"]})
 
 
 def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, list[dict[str, Any]]]:
@@ -106,3 +121,21 @@ def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, list[d
         "new": [f for k, f in after.items() if k not in before],
         "remaining": [f for k, f in after.items() if k in before],
     }
+
+
+def rewritten(document: StoredDocument, findings: Sequence[Shown]) -> str:
+    """The text with every proposed wording in its place, ready to become the next version; "" where there is none.
+
+    Where two findings overlap, the one that begins first keeps its wording.
+    """
+    proposals = sorted(
+        (f.finding["start"], f.finding["end"], f.rewrite)
+        for f in findings
+        if f.rewrite and f.finding["start"] is not None
+    )
+    pieces, place = [], 0
+    for start, end, wording in proposals:
+        if start >= place:
+            pieces += [document.text[place:start], wording]
+            place = end
+    return "".join([*pieces, document.text[place:]]) if pieces else ""

@@ -1,0 +1,108 @@
+"""Walks the elements of a page in reading order: text, pictures, cards and captions, each with whether it is seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+
+from lxml import html
+
+from nlp_compliance.ingest.styles import Seen, background_picture
+
+_BLOCK_TAGS = (
+    "p div section li tr h1 h2 h3 h4 h5 h6 br hr blockquote table ul ol dl dt dd article header footer nav aside "
+    "main figure figcaption caption details summary form fieldset option pre"
+)
+_BREAKS = frozenset(_BLOCK_TAGS.split())
+_SKIP = frozenset(["script", "style", "noscript", "template", "head"])
+# WeChat's own cards (accounts, mini programs, voice, channels) show their words from attributes.
+_CARDS = ("mp", "qqmusic")
+_PLAYERS = frozenset(["iframe", "video", "audio", "embed"])
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+# Shorter inlined pictures are the grey dots that stand where a picture is loaded later.
+_SHORTEST_INLINE = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under."""
+
+    text: str
+    visible: bool
+    kind: str = "paragraph"
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An element whose children are being walked; `end` is what closes it, `tail` the text behind it."""
+
+    children: Iterator[html.HtmlElement]
+    seen: Seen
+    end: str = ""
+    tail: str | None = None
+
+
+def pieces(root: html.HtmlElement) -> Iterator[Piece]:
+    """Everything inside `root`, whose own style does not count: scripts show a body that is saved as hidden.
+
+    The stack is our own, since pages nest deeper than Python calls may.
+    """
+    if root.text:
+        yield Piece(root.text, True)
+    stack = [_Open(iter(root), Seen())]
+    while stack:
+        top = stack[-1]
+        child = next(top.children, None)
+        if child is None:
+            stack.pop()
+            if top.end:
+                yield Piece(top.end, top.seen.visible)
+            if top.tail:
+                yield Piece(top.tail, stack[-1].seen.visible)
+        elif not isinstance(child.tag, str) or child.tag in _SKIP:
+            if child.tail:
+                yield Piece(child.tail, top.seen.visible)
+        else:
+            seen = top.seen.inside(child.get("style"), hidden=child.get("hidden") is not None)
+            yield from _opening(child, seen)
+            end = "\n" if child.tag in _BREAKS else " | " if child.tag in ("td", "th") else ""
+            stack.append(_Open(iter(child), seen, end, child.tail))
+
+
+def _opening(element: html.HtmlElement, seen: Seen) -> Iterator[Piece]:
+    """What an element shows before its children. Size and colour of text do not matter to pictures and cards."""
+    shown = not (seen.gone or seen.hidden)
+    if element.tag in _BREAKS:
+        yield Piece("\n", seen.visible)
+    if addresses := _addresses(element):
+        yield Piece("", shown, "picture", addresses)
+    if element.tag.startswith(_CARDS):
+        yield Piece(_words(element), shown, "card")
+    elif element.tag in _PLAYERS or "video" in (element.get("class") or ""):
+        yield Piece(_words(element), shown, "caption")
+    if element.text:
+        yield Piece(element.text, seen.visible)
+
+
+def _words(element: html.HtmlElement) -> str:
+    """Chinese words among the attributes; structured values are the page's own business."""
+    values = (unescape(str(v)).strip() for k, v in element.attrib.items() if k not in ("style", "class"))
+    return " ".join(dict.fromkeys(v for v in values if _CHINESE.search(v) and v[0] not in "{["))
+
+
+def _addresses(element: html.HtmlElement) -> tuple[str, ...]:
+    style = element.get("style") or ""
+    if element.tag == "img":
+        named = [element.get(name) for name in ("src", "data-src", "data-original")]
+    elif element.tag == "video":
+        named = [element.get("poster")]
+    else:
+        named = [background_picture(style)] if "url(" in style.lower() else []
+    return tuple(a for a in named if a and not _is_placeholder(a))
+
+
+def _is_placeholder(address: str) -> bool:
+    return address.startswith("data:") and (len(address) < _SHORTEST_INLINE or address.startswith("data:image/svg"))

@@ -1,0 +1,156 @@
+"""Decisions on findings, the verdict on a document, the second person's word. Each writes its audit entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.records import VIOLATION_LABELS
+from nlp_compliance.store import audit, webhooks
+from nlp_compliance.store.schema import Decision, StoredDocument, User, now
+
+VERDICTS = {"pass": "通过", "return": "退回修改", "block": "禁止发布"}
+ACTIONS = {"accept": "确认", "dismiss": "排除", "relabel": "改标签", "rewrite": "改写", "add": "补充"}
+_LONGEST_REASON = 2_000
+
+
+def decisions_of(session: Session, document_id: int) -> list[tuple[Decision, str]]:
+    """(decision, name of the person), the oldest first."""
+    query = select(Decision, User.name).join(User, User.id == Decision.user_id)
+    return [(d, n) for d, n in session.execute(query.where(Decision.document_id == document_id).order_by(Decision.id))]
+
+
+def decide(
+    session: Session,
+    document: StoredDocument,
+    *,
+    by: User,
+    finding: int,
+    action: str,
+    label: str = "",
+    start: int | None = None,
+    end: int | None = None,
+    reason: str = "",
+    rewrite: str = "",
+) -> Decision:
+    """Records one decision on finding `finding` (from 1), or an added one (0). Raises InputError saying what is wrong."""
+    _must_be_open(document)
+    reason, rewrite = reason.strip(), rewrite.strip()
+    if action not in ACTIONS:
+        raise InputError(f"操作“{action}”不存在，可用：{'、'.join(ACTIONS.values())}")
+    if action == "add":
+        if start is None or end is None or not 0 <= start < end <= len(document.text):
+            raise InputError("补充问题时请先在原文中选中一段文字")
+        finding = 0
+    else:
+        found = _finding(document, finding)
+        start, end = found["start"], found["end"]
+        label = label if action == "relabel" else found["label"]
+    if action in ("add", "relabel") and label not in VIOLATION_LABELS:
+        raise InputError(f"标签“{label}”不存在")
+    if action in ("dismiss", "relabel", "add") and not reason:
+        raise InputError("请写明理由")
+    if action == "rewrite" and not rewrite:
+        raise InputError("请写出改写后的文字")
+    decision = Decision(
+        document_id=document.id,
+        finding=finding,
+        action=action,
+        label=label,
+        start=start,
+        end=end,
+        reason=reason[:_LONGEST_REASON],
+        rewrite=rewrite[:_LONGEST_REASON] if action == "rewrite" else None,
+        user_id=by.id,
+    )
+    session.add(decision)
+    session.flush()
+    audit.append(
+        session,
+        user=by.name,
+        action=f"finding.{action}",
+        subject=f"document:{document.id}",
+        finding=finding,
+        label=label,
+        start=start,
+        end=end,
+        reason=reason,
+        **({"rewrite": decision.rewrite} if decision.rewrite else {}),
+        text_sha256=document.text_sha256,
+        model=document.report["model"],
+    )
+    return decision
+
+
+def _finding(document: StoredDocument, number: int) -> dict[str, Any]:
+    findings = document.report["findings"]
+    if not 1 <= number <= len(findings):
+        raise InputError(f"没有第{number}条问题，共{len(findings)}条")
+    found: dict[str, Any] = findings[number - 1]
+    return found
+
+
+def _must_be_open(document: StoredDocument) -> None:
+    if document.state == "approved":
+        raise InputError("该文档已复核完成，不能再改；如文案有变，请上传新版本")
+
+
+def set_verdict(
+    session: Session, document: StoredDocument, *, by: User, verdict: str, reason: str, four_eyes: bool
+) -> None:
+    """The final verdict; done at once, or waiting for a second person where `four_eyes` asks for one."""
+    _must_be_open(document)
+    if verdict not in VERDICTS:
+        raise InputError(f"结论“{verdict}”不存在，可用：{'、'.join(VERDICTS.values())}")
+    if verdict != "pass" and not reason.strip():
+        raise InputError("退回或禁止发布须写明理由")
+    document.verdict, document.verdict_reason = verdict, reason.strip()[:_LONGEST_REASON]
+    document.verdict_by, document.verdict_at = by.id, now()
+    document.state = "decided" if four_eyes else "approved"
+    audit.append(
+        session,
+        user=by.name,
+        action="document.verdict",
+        subject=f"document:{document.id}",
+        verdict=verdict,
+        reason=reason.strip(),
+        text_sha256=document.text_sha256,
+        model=document.report["model"],
+    )
+    if document.state == "approved":
+        webhooks.enqueue_reviewed(session, document)
+
+
+def approve(session: Session, document: StoredDocument, *, by: User, agree: bool, reason: str = "") -> None:
+    """The second person's word; without agreement the document is open again. Nobody approves his own verdict."""
+    if document.state != "decided":
+        raise InputError("该文档没有待复核的结论")
+    if document.verdict_by == by.id:
+        raise InputError("复核须由另一人进行，不能复核自己的结论")
+    if not agree and not reason.strip():
+        raise InputError("不同意时请写明理由")
+    if agree:
+        document.state, document.approved_by, document.approved_at = "approved", by.id, now()
+    else:
+        document.state = "open"
+    action = "document.approve" if agree else "document.reopen"
+    audit.append(
+        session,
+        user=by.name,
+        action=action,
+        subject=f"document:{document.id}",
+        verdict=document.verdict,
+        reason=reason.strip(),
+        text_sha256=document.text_sha256,
+    )
+    if agree:
+        webhooks.enqueue_reviewed(session, document)
+
+
+def assign(session: Session, document: StoredDocument, *, to: User | None, by: User) -> None:
+    document.assigned_to = to.id if to else None
+    name = to.name if to else ""
+    audit.append(session, user=by.name, action="document.assign", subject=f"document:{document.id}", to=name)

@@ -1,0 +1,81 @@
+"""What people decided, as training feedback: the corpus' own JSONL form and Label Studio's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from nlp_compliance.records import SPAN_LABELS
+from nlp_compliance.store.decisions import decisions_of
+from nlp_compliance.store.schema import StoredDocument
+
+
+def feedback_rows(session: Session) -> list[dict[str, Any]]:
+    """Decided documents in the corpus' own JSONL form: the spans that people kept, changed or added.
+
+    Only documents with a finished verdict count; a finding without a decision counts as accepted.
+    """
+    out = []
+    for document in session.scalars(select(StoredDocument).where(StoredDocument.state == "approved")):
+        latest = {(d.finding, d.start, d.end): d for d, _ in decisions_of(session, document.id)}
+        spans = []
+        for number, found in enumerate(document.report["findings"], 1):
+            own = [d for (n, _, _), d in latest.items() if n == number]
+            last = own[-1] if own else None
+            if found["start"] is None or found["verdict"] != "violation" or (last and last.action == "dismiss"):
+                continue
+            label = last.label if last and last.action == "relabel" else found["label"]
+            spans.append({"start": found["start"], "end": found["end"], "label": label})
+        spans += [{"start": d.start, "end": d.end, "label": d.label} for d in latest.values() if d.action == "add"]
+        spans += [
+            {"start": d["start"], "end": d["end"], "label": d["tag"]}
+            for d in document.report["disclosures"]
+            if d["tag"] in SPAN_LABELS
+        ]
+        out.append(
+            {
+                "id": f"desk-{document.id}",
+                "text": document.text,
+                "genre": "reviewed",
+                "promotional": document.report["promotional"]["value"],
+                "spans": sorted(spans, key=lambda s: (s["start"], s["end"])),
+                "group": f"desk-{document.text_sha256[:16]}",
+                "source": "review",
+                "verdict": document.verdict,
+            }
+        )
+    return out
+
+
+def label_studio_rows(session: Session) -> list[dict[str, Any]]:
+    """The same as tasks with one finished annotation each; offsets count code points, as Label Studio does in Python.
+
+    The labelling configuration needs `<Text name="text" value="$text"/>` and `<Labels name="label" toName="text">`.
+    """
+    return [
+        {
+            "data": {"text": row["text"], "id": row["id"], "verdict": row["verdict"]},
+            "annotations": [
+                {
+                    "result": [
+                        {
+                            "id": f"{row['id']}-{number}",
+                            "from_name": "label",
+                            "to_name": "text",
+                            "type": "labels",
+                            "value": {
+                                "start": span["start"],
+                                "end": span["end"],
+                                "text": row["text"][span["start"] : span["end"]],
+                                "labels": [span["label"]],
+                            },
+                        }
+                        for number, span in enumerate(row["spans"], 1)
+                    ]
+                }
+            ],
+        }
+        for row in feedback_rows(session)
+    ]

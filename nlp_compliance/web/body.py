@@ -1,0 +1,86 @@
+"""Request bodies: bounded in size and time, parsed into what a route declares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from nlp_compliance.errors import InputError, LimitExceededError, TextEncodingError
+from nlp_compliance.web.errors import ReceiveTimeoutError
+
+M = TypeVar("M", bound=BaseModel)
+_MULTIPART_FRAME_BYTES = 16_384
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The request body. Raises LimitExceededError as soon as more than `limit` bytes have come, ReceiveTimeoutError
+    when it takes longer than `max_receive_seconds`."""
+    seconds = request.app.state.settings.max_receive_seconds
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise LimitExceededError(
+                        f"the body is over {limit} bytes (max_upload_bytes); send fewer or shorter texts"
+                    )
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise ReceiveTimeoutError(
+            f"the body took longer than {seconds} s (max_receive_seconds); send it again"
+        ) from error
+    return b"".join(chunks)
+
+
+def parse_body(data: bytes, model: type[M]) -> M:
+    """A validated request. Raises TextEncodingError for bytes that are no UTF-8 text, InputError for anything else."""
+    try:
+        return model.model_validate(orjson.loads(data))
+    except orjson.JSONDecodeError as error:
+        kind = TextEncodingError if "surrogate" in str(error) or "UTF-8" in str(error) else InputError
+        raise kind(f"the body is no valid JSON in UTF-8: {error}") from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:10]]
+        raise InputError("; ".join(lines)) from error
+
+
+async def read_file(request: Request, limit: int) -> tuple[str, bytes]:
+    """(name, bytes) of the one file of a multipart form, field `file`. Raises InputError or LimitExceededError."""
+    data = await read_body(request, limit + _MULTIPART_FRAME_BYTES)
+
+    async def whole() -> AsyncGenerator[bytes]:
+        yield data
+
+    try:
+        form: FormData = await MultiPartParser(request.headers, whole(), max_files=1, max_fields=0).parse()
+    except (MultiPartException, KeyError, UnicodeError, ValueError) as error:
+        raise InputError(f"the body is no multipart form with one file in the field `file`: {error}") from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InputError("the form holds no file in the field `file`")
+        content = await file.read()
+        if len(content) > limit:
+            raise LimitExceededError(f"the file is over {limit} bytes (max_upload_bytes); split it")
+        return file.filename or "", content
+    finally:
+        await form.close()
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body itself."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status_code=status, media_type="application/json", headers=headers)

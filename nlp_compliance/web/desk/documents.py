@@ -1,0 +1,110 @@
+"""The document page, its original file and its exports."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.ingest.image import shown_size
+from nlp_compliance.store import audit, repository
+from nlp_compliance.store.decisions import decisions_of
+from nlp_compliance.store.schema import Upload, User
+from nlp_compliance.web.desk import exports, pagepicture, pdf, view
+from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_answer, names_of, page
+from nlp_compliance.web.errors import NotThereError
+
+router = APIRouter(include_in_schema=False)
+_PDF = b"%PDF-"
+_PAGES_SHOWN = 40
+_MAKERS = {"docx": exports.word_report, "xlsx": exports.excel_report, "pdf": pdf.pdf_report}
+
+
+@router.get("/documents/{identifier}")
+def document_page(request: Request, user: Viewer, identifier: int) -> Response:
+    desk = desk_of(request)
+    with desk.database.reading() as session:
+        document = document_of(session, identifier)
+        upload = session.get(Upload, document.upload_id)
+        findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
+        chain = repository.versions(session, document)
+        users = list(session.scalars(select(User).where(User.active.is_(True)).order_by(User.name)))
+        names = names_of(session)
+    assert upload is not None
+    data = desk.files.get(upload.sha256) if document.name == upload.name else b""
+    size = shown_size(data) if data else None
+    pages = view.pages_of(document)[:_PAGES_SHOWN] if data.startswith(_PDF) else []
+    place = [d.id for d in chain].index(document.id)
+    old = chain[place - 1] if place else None
+    return page(
+        request,
+        "document.html",
+        user=user,
+        document=document,
+        report=document.report,
+        findings=findings,
+        by_number={shown.number: shown for shown in findings},
+        segments=view.text_segments(document, findings),
+        picture=size,
+        outlines=view.outlines(document, findings) if size else [],
+        pages=pages,
+        versions=chain,
+        old=old,
+        changes=view.changes(old, document),
+        draft=view.rewritten(document, findings),
+        users=users,
+        names=names,
+        settings=desk.settings,
+    )
+
+
+@router.get("/documents/{identifier}/pages/{number}")
+def page_picture(request: Request, user: Viewer, identifier: int, number: int) -> Response:
+    """A page of a PDF with a box around every finding, as SVG."""
+    desk = desk_of(request)
+    with desk.database.reading() as session:
+        document = document_of(session, identifier)
+        upload = session.get(Upload, document.upload_id)
+        findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
+    assert upload is not None
+    data = desk.files.get(upload.sha256)
+    if number not in view.pages_of(document) or document.name != upload.name or not data.startswith(_PDF):
+        raise NotThereError(f"该文档没有可显示的第{number}页")
+    picture = pagepicture.draw(data, number)
+    svg = pagepicture.as_svg(picture, view.outlines(document, findings, number))
+    return Response(svg, media_type="image/svg+xml")
+
+
+@router.get("/documents/{identifier}/original")
+def original(request: Request, user: Viewer, identifier: int) -> Response:
+    desk = desk_of(request)
+    with desk.database.reading() as session:
+        upload = session.get(Upload, document_of(session, identifier).upload_id)
+    assert upload is not None
+    data = desk.files.get(upload.sha256)
+    # Only pictures are shown by the browser; anything else could carry scripts and is handed over as a file.
+    if shown_size(data):
+        return Response(data, media_type=_picture_type(data))
+    return file_answer(data, upload.name, "application/octet-stream")
+
+
+@router.get("/documents/{identifier}/export.{kind}")
+def export(request: Request, user: Viewer, identifier: int, kind: str) -> Response:
+    desk = desk_of(request)
+    if kind not in (*_MAKERS, "json"):
+        raise InputError(f"没有“{kind[:20]}”格式的导出，可用：{'、'.join(_MAKERS)}、json")
+    with desk.database.transaction() as session:
+        document = document_of(session, identifier)
+        findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
+        names = names_of(session)
+        audit.append(session, user=user.name, action="document.export", subject=f"document:{identifier}", kind=kind)
+    if kind == "json":
+        data = orjson.dumps(document.report, option=orjson.OPT_INDENT_2)
+        return file_answer(data, f"{identifier}.json", "application/json")
+    data = _MAKERS[kind](document, findings, desk.rulebook, names)
+    return file_answer(data, f"合规检查-{identifier}.{kind}", "application/octet-stream")
+
+
+def _picture_type(data: bytes) -> str:
+    return "image/png" if data.startswith(b"\x89PNG") else "image/webp" if data[:4] == b"RIFF" else "image/jpeg"

@@ -1,0 +1,129 @@
+"""What all pages share: who is logged in, rendering, answers, errors as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from nlp_compliance.errors import ForbiddenError, NlpComplianceError, StoreError, UnauthorizedError
+from nlp_compliance.store import people
+from nlp_compliance.store.schema import StoredDocument, User
+from nlp_compliance.web import errors
+from nlp_compliance.web.desk.state import Desk
+from nlp_compliance.web.errors import NotThereError
+
+# Everything below these is called by programs and gets errors as JSON.
+PROGRAM_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics")
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+class NeedsLoginError(UnauthorizedError):
+    """Nobody is logged in; pages answer with the login form."""
+
+
+def person(request: Request) -> User:
+    """The person logged in. Raises NeedsLoginError."""
+    known = request.session.get("user")
+    if known is not None:
+        with desk_of(request).database.reading() as session:
+            user = session.get(User, known[0])
+        if user is not None and user.active and user.session_epoch == known[1]:
+            request.state.caller = f"user:{user.id}"
+            return user
+    raise NeedsLoginError("请先登录")
+
+
+def _with_role(role: str) -> Callable[[Request], User]:
+    def checked(request: Request) -> User:
+        user = person(request)
+        if not people.may(user, role):
+            raise ForbiddenError(f"该操作需要“{people.ROLES[role]}”或以上角色，您的角色是“{people.ROLES[user.role]}”")
+        return user
+
+    return checked
+
+
+Viewer = Annotated[User, Depends(_with_role("viewer"))]
+Reviewer = Annotated[User, Depends(_with_role("reviewer"))]
+Approver = Annotated[User, Depends(_with_role("approver"))]
+Admin = Annotated[User, Depends(_with_role("admin"))]
+
+
+def page(request: Request, template: str, /, status: int = 200, **values: Any) -> HTMLResponse:
+    desk = desk_of(request)
+    csrf = request.scope["csrftoken"]()
+    text = desk.templates.get_template(template).render(
+        csrf=csrf, path=request.url.path, label_name=lambda i: desk.rulebook.label(i).name, **values
+    )
+    # Uploaded texts may hold lone surrogates, which no page can carry.
+    return HTMLResponse(text.encode("utf-8", "replace"), status)
+
+
+def back(url: str) -> RedirectResponse:
+    return RedirectResponse(url, status_code=303)
+
+
+def file_answer(data: bytes, name: str, media_type: str) -> Response:
+    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    return Response(data, media_type=media_type, headers={"Content-Disposition": disposition})
+
+
+def names_of(session: Session) -> dict[int, str]:
+    return {identifier: name for identifier, name in session.execute(select(User.id, User.name))}  # noqa: C416
+
+
+def document_of(session: Session, identifier: int) -> StoredDocument:
+    document = session.get(StoredDocument, identifier) if 0 < identifier < 2**31 else None
+    if document is None:
+        raise NotThereError(f"没有编号为{identifier}的文档")
+    return document
+
+
+def inside(url: str) -> str:
+    """Only places of this server may be returned to."""
+    plain = url.startswith("/") and not url.startswith(("//", "/\\")) and url.isprintable()
+    return url if plain else "/"
+
+
+async def handle_known(request: Request, error: Exception) -> Response:
+    """The one error shape for the endpoint, a page for people."""
+    assert isinstance(error, NlpComplianceError)
+    if request.url.path.startswith(PROGRAM_PATHS):
+        return await errors.handle_known(request, error)
+    said = (
+        "数据库或磁盘暂时不可用，操作没有保存；请稍后再试，仍不行请联系管理员"
+        if isinstance(error, StoreError)
+        else str(error)
+    )
+    return await run_in_threadpool(error_page, request, errors.status_of(error), said)
+
+
+async def handle_form(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = "、".join(str(e["loc"][-1]) for e in error.errors())
+    if request.url.path.startswith(PROGRAM_PATHS):
+        return errors.response(request, 422, "input_invalid", f"not usable: {fields}")
+    return await run_in_threadpool(error_page, request, 422, f"内容不完整或格式不对：{fields}")
+
+
+def error_page(request: Request, status: int, message: str) -> Response:
+    """An error on a page: the login form where nobody is logged in, else the message with a way back."""
+    user = None
+    with suppress(NlpComplianceError):
+        user = person(request)
+    if user is None and request.method == "GET" and request.url.path not in ("/login", "/setup"):
+        return back(f"/login?next={quote(request.url.path)}")
+    return page(request, "error.html", status, user=user, message=message)

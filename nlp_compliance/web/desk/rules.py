@@ -1,0 +1,116 @@
+"""The rules page: read the rulebook, try a sentence, add the company's own terms, switch them, see who changed what."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, Response
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.records import VIOLATION_LABELS
+from nlp_compliance.store import own_rules
+from nlp_compliance.store.own_rules import Change
+from nlp_compliance.web.desk.pages import Approver, Viewer, back, desk_of, page
+
+router = APIRouter(include_in_schema=False)
+KINDS = {"violation": "违规", "evidence_needed": "须有证明材料", "advisory": "提示"}
+_CHANGES = {"rule.add": "添加", "rule.on": "启用", "rule.off": "停用"}
+_SEPARATORS = re.compile(r"[\n,，、;；]+")
+_MOST_TERMS = 50
+_LONGEST = 500
+_FIELDS = ("label", "kind", "terms", "bad", "good", "exceptions", "reason", "suggestion")
+
+
+@router.get("/rules")
+def rules_page(request: Request, user: Viewer) -> Response:
+    return _shown(request, user, error="", given=dict.fromkeys(_FIELDS, ""), status=200)
+
+
+def _shown(request: Request, user: Any, *, error: str, given: dict[str, Any], status: int) -> Response:
+    desk = desk_of(request)
+    with desk.database.reading() as session:
+        own = own_rules.all_rules(session)
+        changes = [(c, _CHANGES[c.action], _rule_name(c)) for c in own_rules.history(session)]
+    return page(
+        request,
+        "rules.html",
+        status,
+        user=user,
+        rulebook=desk.rulebook,
+        own=own,
+        changes=changes,
+        kinds=KINDS,
+        error=error,
+        given=given,
+    )
+
+
+def _rule_name(change: Change) -> str:
+    detail = json.loads(change.detail)
+    return str(detail.get("rule") or detail.get("id") or change.rule)
+
+
+@router.post("/rules")
+def add_rule(
+    request: Request,
+    user: Approver,
+    label: Annotated[str, Form()],
+    terms: Annotated[str, Form()],
+    bad: Annotated[str, Form()],
+    good: Annotated[str, Form()],
+    kind: Annotated[str, Form()] = "violation",
+    exceptions: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form()] = "",
+    suggestion: Annotated[str, Form()] = "",
+) -> Response:
+    desk = desk_of(request)
+    assert desk.live is not None
+    given = dict(zip(_FIELDS, (label, kind, terms, bad, good, exceptions, reason, suggestion), strict=True))
+    try:
+        body = _body(given)
+        with desk.database.transaction() as session:
+            others = own_rules.active(session).bodies
+            own_rules.add(session, desk.live.prove(body, others), by=user)
+    except InputError as error:
+        return _shown(request, user, error=str(error), given=given, status=422)
+    desk.live.refresh()
+    return back("/rules#own")
+
+
+def _body(given: dict[str, str]) -> dict[str, Any]:
+    """The entry of a rulebook file from the form. Raises InputError."""
+    if given["label"] not in VIOLATION_LABELS:
+        raise InputError("请选择标签")
+    if given["kind"] not in KINDS:
+        raise InputError("请选择类型")
+    if long := [name for name, value in given.items() if len(value) > _LONGEST]:
+        raise InputError(f"内容太长（{'、'.join(long)}），每项最多{_LONGEST}个字符")
+    terms, exceptions = _listed(given["terms"]), _listed(given["exceptions"])
+    if len(terms) > _MOST_TERMS or len(exceptions) > _MOST_TERMS:
+        raise InputError(f"每条规则最多{_MOST_TERMS}个词语和{_MOST_TERMS}个例外")
+    body: dict[str, Any] = {
+        "label": given["label"],
+        "kind": given["kind"],
+        "terms": terms,
+        "bad": given["bad"].strip(),
+        "good": given["good"].strip(),
+    }
+    if exceptions:
+        body["exceptions"] = exceptions
+    return body | {name: given[name].strip() for name in ("reason", "suggestion") if given[name].strip()}
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in _SEPARATORS.split(text) if part.strip()]
+
+
+@router.post("/rules/{identifier}")
+def switch_rule(request: Request, user: Approver, identifier: int, active: Annotated[str, Form()] = "") -> Response:
+    desk = desk_of(request)
+    assert desk.live is not None
+    with desk.database.transaction() as session:
+        own_rules.switch(session, identifier, active=bool(active), by=user)
+    desk.live.refresh()
+    return back("/rules#own")

@@ -1,0 +1,148 @@
+"""What the pages need: settings, database, files, templates, the checker in use, and the work in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.resources import files as resource_files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from nlp_compliance.checker import Checker
+from nlp_compliance.ingest.isolate import isolated_reader
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import SUFFIXES, Reader
+from nlp_compliance.records import CATEGORY_LABELS, CATEGORY_OF, VIOLATION_LABELS
+from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.scan.outputs import RISKS
+from nlp_compliance.settings import Settings
+from nlp_compliance.store import decisions, people, repository, retention
+from nlp_compliance.store.database import Database, sqlite_url
+from nlp_compliance.store.files import FileStore
+from nlp_compliance.store.schema import now
+from nlp_compliance.web.desk import exports
+from nlp_compliance.web.desk.background import Repeated
+from nlp_compliance.web.desk.jobs import JobRunner, Judge
+from nlp_compliance.web.desk.messages import Messenger
+from nlp_compliance.web.live import LiveChecker
+from nlp_compliance.web.metrics import Metrics
+
+CATEGORIES = {
+    "false_publicity": "虚假或误导宣传",
+    "government_underwriting": "冒用政府名义",
+    "missing_disclosure": "未充分披露",
+}
+# What an officer can do about each kind of failure; the reader's own words follow for whoever looks closer.
+FAILURES = {
+    "format_unsupported": "没有读取这种文件的方法，请转存为 Word、PDF、图片、网页、文本或表格再上传",
+    "file_unreadable": "文件损坏、加密或内容与扩展名不符，请重新保存后再上传",
+    "limit_exceeded": "文件超过允许的大小、页数、像素或展开体积，请拆分后再上传",
+    "text_empty": "文件里没有文字",
+    "text_too_long": "文字太长，请拆分后再上传",
+    "text_encoding": "文字编码无法识别，请另存为UTF-8",
+    "record_invalid": "表格中有一行无法使用",
+    "extra_missing": "服务器没有安装读取这种文件所需的组件，请联系管理员",
+}
+_REFRESH_S = 3.0
+_PURGE_S = 3_600.0
+
+
+@dataclass(slots=True)
+class Desk:
+    """Everything the pages need; open it once, `close` it at the end. `sole` says that no other process works beside."""
+
+    settings: Settings
+    database: Database
+    files: FileStore
+    templates: Environment
+    sole: bool = True
+    live: LiveChecker | None = None
+    runner: JobRunner | None = None
+    repeated: list[Repeated] = field(default_factory=list)
+
+    def start(self, live: LiveChecker, metrics: Metrics) -> None:
+        """Takes up what an earlier server left and begins to work."""
+        self.live = live
+        live.refresh()
+        if self.sole and self.database.is_sqlite:
+            with self.database.transaction() as session:
+                repository.release_all(session)
+        reader = isolated_reader(Reader(Limits.of(self.settings)))
+        self.runner = JobRunner(self.database, self.files, Judge(reader, live.judge, metrics.reports))
+        self.runner.start()
+        messenger = Messenger(self.database, metrics.message)
+        self.repeated = [
+            Repeated("desk-rules", _REFRESH_S, live.refresh),
+            Repeated("desk-messages", _REFRESH_S, messenger.send_all),
+        ]
+        if self.settings.retention_days:
+            self.repeated.append(Repeated("desk-retention", _PURGE_S, self.purge))
+        for thread in self.repeated:
+            thread.start()
+
+    def purge(self) -> retention.Purged:
+        """Deletes what is older than the setting allows."""
+        before = now() - timedelta(days=self.settings.retention_days)
+        return retention.purge(self.database, self.files, before=before, by="system")
+
+    def close(self) -> None:
+        for thread in self.repeated:
+            thread.stop()
+        if self.runner:
+            self.runner.stop()
+        self.database.close()
+
+    @property
+    def checker(self) -> Checker:
+        assert self.live is not None
+        return self.live.current
+
+    @property
+    def rulebook(self) -> Rulebook:
+        return self.checker.rulebook
+
+    def wake(self) -> None:
+        if self.runner:
+            self.runner.wake()
+
+
+def open_desk(settings: Settings) -> Desk:
+    """Opens database and file store. Raises StoreError."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url or sqlite_url(settings.data_dir))
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        risks=RISKS,
+        severities=exports.SEVERITIES,
+        states=repository.STATES,
+        orders=repository.ORDERS,
+        verdicts=decisions.VERDICTS,
+        actions=decisions.ACTIONS,
+        roles=people.ROLES,
+        law=exports.law,
+        failure_text=lambda f: FAILURES.get(f.code, "未能处理"),
+        categories=CATEGORIES,
+        category_labels=CATEGORY_LABELS,
+        category_of=CATEGORY_OF.get,
+        violation_labels=VIOLATION_LABELS,
+        suffixes=",".join(SUFFIXES),
+        may=people.may,
+    )
+    return Desk(settings, database, FileStore(settings.data_dir / "files"), environment)
+
+
+def _template(name: str) -> str:
+    return (resource_files("nlp_compliance") / "resources" / "templates" / "desk" / name).read_text(encoding="utf-8")
+
+
+def setup_link(desk: Desk) -> str | None:
+    """The path that creates the first administrator, once; None when somebody can already log in."""
+    with desk.database.transaction() as session:
+        token = people.setup_token(session)
+    return f"/setup?token={token}" if token else None

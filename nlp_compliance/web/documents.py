@@ -1,0 +1,187 @@
+"""Files of platforms: accepted at once, judged in the background, asked for by id. A key sees only its own uploads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from nlp_compliance.errors import InputError
+from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
+from nlp_compliance.web import errors
+from nlp_compliance.web.access import Caller
+from nlp_compliance.web.body import json_answer, parse_body, read_body, read_file
+from nlp_compliance.web.errors import NotReadyError, NotThereError
+from nlp_compliance.web.intake import accept
+from nlp_compliance.web.scoring import caller_of
+
+router = APIRouter(tags=["documents"])
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_POLL_S = 2
+
+
+class TextUpload(BaseModel):
+    """A text instead of a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1, description="Text as it will be published")
+    name: str = Field(default="文字.txt", max_length=200, description="Shown to the reviewers")
+
+
+class Status(BaseModel):
+    """Where an upload stands: queued, running, done or failed."""
+
+    id: str
+    name: str
+    status: str
+    documents: int = Field(description="Texts found and judged so far; a zip holds many")
+    failures: int = Field(description="Parts that could not be read")
+    status_url: str
+    result_url: str
+
+
+_FORM: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
+            "description": "The same key and file give the same upload again, so that a request can be repeated safely",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+            "application/json": {"schema": TextUpload.model_json_schema()},
+        },
+    },
+}
+
+
+@router.post(
+    "/v1/documents",
+    status_code=202,
+    summary="Send a file or a text; the answer says where status and result are",
+    response_model=Status,
+    openapi_extra=_FORM,
+    responses=errors.described(401, 403, 408, 409, 413, 422, 429, 503),
+)
+async def submit(request: Request) -> Response:
+    caller = await caller_of(request, "documents")
+    desk, limit = request.app.state.desk, request.app.state.settings.max_upload_bytes
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InputError("Idempotency-Key holds 1 to 128 printable ASCII characters without blanks")
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        name, data = await read_file(request, limit)
+    else:
+        given = parse_body(await read_body(request, limit), TextUpload)
+        # The ending says that it is text; content without one could be anything.
+        name = given.name if given.name.lower().endswith(".txt") else f"{given.name}.txt"
+        data = given.text.encode()
+    upload = await run_in_threadpool(
+        accept, desk.database, desk.files, name=name, data=data, key=caller.key, idempotency_key=key
+    )
+    desk.wake()
+    row = _row(upload, 0, 0)
+    return json_answer(row, 202, {"Location": row["status_url"], "Retry-After": str(_POLL_S)})
+
+
+@router.get(
+    "/v1/documents/{identifier}",
+    summary="Where an upload stands",
+    response_model=Status,
+    responses=errors.described(401, 403, 404, 422, 429, 503),
+)
+async def status(request: Request, identifier: str) -> Response:
+    caller = await caller_of(request, "documents")
+    return json_answer(await run_in_threadpool(_status, request.app.state.desk, caller, identifier))
+
+
+@router.get(
+    "/v1/documents/{identifier}/result",
+    summary="Reports of an upload that is finished, and what the reviewers decided so far",
+    responses={
+        200: {
+            "description": "Reports, failures and verdicts",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
+        **errors.described(401, 403, 404, 409, 422, 429, 503),
+    },
+)
+async def result(request: Request, identifier: str) -> Response:
+    caller = await caller_of(request, "documents")
+    return json_answer(await run_in_threadpool(_result, request.app.state.desk, caller, identifier))
+
+
+def _row(upload: Upload, documents: int, failures: int) -> dict[str, Any]:
+    url = f"/v1/documents/{upload.id}"
+    return {
+        "id": str(upload.id),
+        "name": upload.name,
+        "status": upload.status,
+        "documents": documents,
+        "failures": failures,
+        "status_url": url,
+        "result_url": f"{url}/result",
+    }
+
+
+def _own(session: Session, caller: Caller, identifier: str) -> Upload:
+    """The upload, if it is the caller's. Whoever calls without a key of his own sees what came without one."""
+    number = int(identifier) if re.fullmatch(r"[0-9]{1,9}", identifier) else 0
+    upload = session.get(Upload, number)
+    mine = caller.key.id if caller.key else None
+    if upload is None or upload.key_id != mine or upload.owner_id is not None:
+        raise NotThereError(f"this key has no upload {identifier[:20]!r}")
+    return upload
+
+
+def _parts(session: Session, upload: Upload) -> tuple[list[StoredDocument], list[ReadFailure]]:
+    documents = select(StoredDocument).where(StoredDocument.upload_id == upload.id).order_by(StoredDocument.ordinal)
+    failures = select(ReadFailure).where(ReadFailure.upload_id == upload.id).order_by(ReadFailure.id)
+    return list(session.scalars(documents)), list(session.scalars(failures))
+
+
+def _status(desk: Any, caller: Caller, identifier: str) -> dict[str, Any]:
+    with desk.database.reading() as session:
+        upload = _own(session, caller, identifier)
+        documents, failures = _parts(session, upload)
+        return _row(upload, len(documents), len(failures))
+
+
+def _result(desk: Any, caller: Caller, identifier: str) -> dict[str, Any]:
+    with desk.database.reading() as session:
+        upload = _own(session, caller, identifier)
+        if upload.status in ("queued", "running"):
+            raise NotReadyError(f"upload {upload.id} is {upload.status}; ask again later", retry_after_s=_POLL_S)
+        documents, failures = _parts(session, upload)
+        return {
+            **_row(upload, len(documents), len(failures)),
+            "error": upload.error,
+            "results": [
+                {
+                    "ordinal": d.ordinal,
+                    "name": d.name,
+                    "text_sha256": d.text_sha256,
+                    "report": d.report,
+                    "review": {"state": d.state, "verdict": d.verdict if d.state == "approved" else None},
+                }
+                for d in documents
+            ],
+            "unread": [{"name": f.name, "code": f.code, "message": f.message} for f in failures],
+        }

@@ -1,0 +1,83 @@
+"""Scoring routes: one text, several texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from nlp_compliance.errors import LimitExceededError, NlpComplianceError
+from nlp_compliance.records import Document, Report, Source
+from nlp_compliance.schema import report_to_dict
+from nlp_compliance.web import errors
+from nlp_compliance.web.access import Caller
+from nlp_compliance.web.body import body_schema, json_answer, parse_body, read_body
+from nlp_compliance.web.openapi import BATCH_ANSWER, REPORT_ANSWER
+from nlp_compliance.web.schemas import BatchRequest, ScoreRequest
+
+router = APIRouter(tags=["score"])
+_REFUSALS = errors.described(401, 403, 408, 413, 422, 429, 503)
+
+
+async def caller_of(request: Request, scope: str) -> Caller:
+    """Who calls, if he may. The database is asked outside the event loop."""
+    caller: Caller = await run_in_threadpool(request.app.state.access.check, request, scope)
+    request.state.caller = caller.name
+    return caller
+
+
+def place_of(request: Request, caller: Caller) -> str:
+    """For whom a request counts: a key, or an address where there is none."""
+    host = request.client.host if request.client else "unknown"
+    return f"key:{caller.key.id}" if caller.key else f"address:{host}"
+
+
+@router.post(
+    "/v1/score",
+    summary="Score one text",
+    openapi_extra=body_schema(ScoreRequest),
+    responses={200: REPORT_ANSWER, **_REFUSALS},
+)
+async def score(request: Request) -> Response:
+    caller = await caller_of(request, "score")
+    state = request.app.state
+    item = parse_body(await read_body(request, state.settings.max_upload_bytes), ScoreRequest)
+    (result,) = await state.queue.run(place_of(request, caller), [_document(item)])
+    if isinstance(result, BaseException):
+        raise result
+    state.metrics.reports([result])
+    return json_answer(report_to_dict(result))
+
+
+@router.post(
+    "/v1/score/batch",
+    summary="Score several texts; a bad one fails alone",
+    openapi_extra=body_schema(BatchRequest),
+    responses={200: BATCH_ANSWER, **_REFUSALS},
+)
+async def score_batch(request: Request) -> Response:
+    caller = await caller_of(request, "score")
+    state = request.app.state
+    batch = parse_body(await read_body(request, state.settings.max_upload_bytes), BatchRequest)
+    if len(batch.items) > state.settings.max_batch_texts:
+        raise LimitExceededError(
+            f"{len(batch.items)} texts in one batch; allowed: {state.settings.max_batch_texts} (max_batch_texts); "
+            "send several batches"
+        )
+    documents = [_document(item) for item in batch.items]
+    results = await state.queue.run(place_of(request, caller), documents)
+    state.metrics.reports(results)
+    return json_answer({"results": [_row(d, r) for d, r in zip(documents, results, strict=True)]})
+
+
+def _document(item: ScoreRequest) -> Document:
+    return Document(id=item.id, text=item.text, source=Source(published=item.published))
+
+
+def _row(document: Document, result: Report | BaseException) -> dict[str, Any]:
+    if isinstance(result, NlpComplianceError):
+        return {"id": document.id, "error": {"code": result.code, "message": str(result)}}
+    if isinstance(result, BaseException):
+        return {"id": document.id, "error": {"code": "internal", "message": "an unexpected error with this text"}}
+    return report_to_dict(result)

@@ -1,0 +1,110 @@
+"""Word files beyond the plain body, and pictures as cameras and scanners leave them."""
+
+import io
+
+import docx
+import pytest
+from PIL import Image
+
+from nlp_compliance.ingest import image, ocr
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import Failure, Reader
+from nlp_compliance.records import Box, Document
+from nlp_compliance.settings import Settings
+from tests.ingest import files
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch) -> list[tuple[int, int]]:
+    """OCR that tells the size of what it is shown: placing is tested here, reading elsewhere."""
+    seen: list[tuple[int, int]] = []
+
+    def read(pixels):
+        seen.append((pixels.shape[1], pixels.shape[0]))
+        return [ocr.Line(f"图{pixels.shape[1]}x{pixels.shape[0]}", Box(0, 0, 9, 9), 0.9)]
+
+    monkeypatch.setattr(ocr, "read_lines", read)
+    monkeypatch.setattr(ocr, "available", lambda: True)
+    return seen
+
+
+def picture(width: int, height: int, form: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(stream, form, **options)
+    return stream.getvalue()
+
+
+def read(data: bytes, name: str, **settings: object) -> Document:
+    (item,) = Reader(Limits.of(Settings(**settings))).read_bytes(data, name)
+    assert isinstance(item, Document), item.error
+    return item
+
+
+def test_pictures_stand_where_the_text_shows_them_also_in_headers():
+    word = docx.Document()
+    word.add_paragraph("前文")
+    word.add_picture(io.BytesIO(picture(100, 50)))
+    word.add_paragraph("后文")
+    section = word.sections[0]
+    section.different_first_page_header_footer = True
+    section.first_page_header.paragraphs[0].text = "首页页眉"
+    section.header.paragraphs[0].add_run().add_picture(io.BytesIO(picture(80, 60)))
+    document = read(files.saved(word), "a.docx")
+    assert document.text.split("\n") == ["图80x60", "首页页眉", "前文", "图100x50", "后文"]
+
+
+def test_photographs_are_turned_upright(told):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = picture(200, 100, "JPEG", exif=exif)
+    assert read(data, "a.jpg").text == "图100x200" and image.shown_size(data) == (100, 200)
+
+
+def test_every_page_of_a_tiff_and_the_first_frame_of_a_gif():
+    pages = read(files.frames("TIFF"), "a.tiff")
+    assert [b.page for b in pages.blocks] == [1, 2] and pages.coverage.complete
+    moving = read(files.frames("GIF"), "a.gif")
+    assert len(moving.blocks) == 1 and moving.coverage.unread == ("动图只识别了第一帧",)
+    (failure,) = Reader(Limits.of(Settings(max_pages=1))).read_bytes(files.frames("TIFF"), "a.tiff")
+    assert isinstance(failure, Failure) and failure.error.code == "limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "settings", "said"),
+    [
+        ("a.pdf", files.pdf([["一"], ["二"]]), {"max_pages": 1}, "number of pages is 2; allowed: 1"),
+        ("a.pptx", files.slides(), {"max_members": 3}, "number of parts"),
+        ("a.zip", files.archive({f"{i}.txt": b"x" for i in range(9)}), {"max_members": 3}, "number of members"),
+        ("a.png", picture(300, 300), {"max_pixels": 50_000}, "pixels"),
+        ("a.docx", files.word(), {"max_upload_bytes": 1_000}, "size in bytes"),
+        ("a.zip", files.archive({"a.txt": b"abcdefgh" * 400}), {"max_unpacked_bytes": 1_000}, "max_unpacked_bytes"),
+    ],
+)
+def test_every_limit_names_what_was_found(name, data, settings, said):
+    (failure,) = Reader(Limits.of(Settings(**settings))).read_bytes(data, name)
+    assert isinstance(failure, Failure) and failure.error.code == "limit_exceeded" and said in str(failure.error)
+
+
+def test_a_picture_too_large_inside_a_file_is_named_and_loses_nothing_beside_it():
+    document = read(files.word(picture=picture(400, 400)), "a.docx", max_pixels=50_000)
+    assert files.BODY in document.text and "无法读取" in document.coverage.unread[0]
+
+
+def test_a_page_of_text_with_a_poster_on_it_is_read_whole(told):
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfgen import canvas
+
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    stream = io.BytesIO()
+    sheet = canvas.Canvas(stream, pagesize=(400, 600))
+    for side in (300, 20):
+        sheet.setFont("STSong-Light", 14)
+        sheet.drawString(40, 40, files.BODY)
+        sheet.drawImage(ImageReader(io.BytesIO(picture(300, 300))), 50, 200, side, side)
+        sheet.showPage()
+    sheet.save()
+    document = read(stream.getvalue(), "a.pdf")
+    assert [(b.page, b.kind) for b in document.blocks] == [(1, "pdf_line"), (1, "ocr_line"), (2, "pdf_line")]
+    assert len(told) == 1

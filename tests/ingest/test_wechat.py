@@ -1,0 +1,129 @@
+"""WeChat pages as they are really saved, and other pages: what is seen, what is hidden, what cards and players say."""
+
+from datetime import date
+
+import pytest
+
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.styles import Seen, background_picture
+from nlp_compliance.ingest.wechat import read_html
+from nlp_compliance.records import Document
+from nlp_compliance.settings import Settings
+from tests.ingest import files
+
+LIMITS = Limits.of(Settings())
+
+
+def read(page: str, **options) -> Document:
+    return read_html(page.encode(), identifier="a.html", limits=LIMITS, **options)
+
+
+def said(document: Document, *, kind: str | None = None, visible: bool = True) -> list[str]:
+    blocks = [b for b in document.blocks if b.visible == visible and kind in (None, b.kind)]
+    return [document.text[b.start : b.end] for b in blocks]
+
+
+def test_a_raw_article_is_visible_though_its_body_is_saved_hidden():
+    document = read(files.wechat("<section><p>政府兜底</p></section>"))
+    assert said(document) == ["岚溪保开放参保", "政府兜底"]
+    assert document.source.account == "岚溪生活" and document.source.author == "小周"
+    assert document.source.url == "https://mp.weixin.qq.com/s/made"
+
+
+def test_the_day_is_the_chinese_one():
+    # 2026-10-31 23:30 in UTC is already November in China.
+    assert read(files.wechat("<p>正文</p>", stamp=1793489400)).source.published == date(2026, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("style", "visible"),
+    [
+        ("", True),
+        ("font-size: 15px; color: rgb(63, 63, 63)", True),
+        ("display: none !important", False),
+        ("visibility:hidden", False),
+        ("opacity: 0", False),
+        ("opacity: 0.9", True),
+        ("font-size: 0", False),
+        ("font-size:1px", False),
+        ("font-size:2pt", False),
+        ("font-size: 0.1em", False),
+        ("color: #FFF", False),
+        ("color: rgba(0,0,0,0)", False),
+        ("color:#fefefe;background-color:#ffffff", False),
+        ("color:white;background:#c00", True),
+        ("color:#fff;background-image:linear-gradient(red,blue)", True),
+        ("text-indent:-9999px", False),
+        ("height:0;overflow:hidden", False),
+        ("height:200px;overflow:hidden", True),
+        ("color: var(--ink)", True),
+    ],
+)
+def test_text_that_readers_cannot_see_is_marked(style, visible):
+    document = read(files.wechat(f'<section style="{style}"><p>政府兜底</p></section><p>正文</p>'))
+    assert ("政府兜底" in said(document)) == visible and "政府兜底" in document.text
+
+
+def test_an_inner_style_counts_before_an_outer_one():
+    nested = (
+        '<section style="font-size:0;line-height:0"><span style="font-size:16px">看得见</span>看不见</section>'
+        '<p style="visibility:hidden">藏<b style="visibility:visible">露</b></p>'
+        '<div style="display:none"><p style="display:block;font-size:20px">不在</p></div>'
+    )
+    document = read(files.wechat(nested))
+    assert said(document)[1:] == ["看得见", "露"]
+    assert said(document, visible=False) == ["看不见", "藏", "不在"]
+
+
+def test_cards_and_captions_are_read():
+    document = read(
+        files.wechat(
+            '<mp-common-profile class="x" data-nickname="岚溪保服务号" data-signature="医保局官方指定" data-id="Mz"></mp-common-profile>'
+            '<mp-miniprogram data-miniprogram-title="点我投保" data-miniprogram-nickname="岚溪保"></mp-miniprogram>'
+            '<mpvoice name="局长谈岚溪保"></mpvoice><mpvideosnap data-desc="看病不花钱"></mpvideosnap>'
+            '<iframe class="video_iframe" data-title="三分钟看懂岚溪保" data-vidtype="2"></iframe>'
+        )
+    )
+    assert said(document, kind="card") == [
+        "岚溪保服务号 医保局官方指定",
+        "点我投保 岚溪保",
+        "局长谈岚溪保",
+        "看病不花钱",
+    ]
+    assert said(document, kind="caption") == ["三分钟看懂岚溪保"]
+
+
+def test_every_way_of_placing_a_picture_is_noticed():
+    dot = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    page = files.wechat(
+        f'<img src="{dot}" data-src="https://mmbiz.qpic.cn/1"><img src="{dot}">'
+        "<section style=\"background-image: url('https://mmbiz.qpic.cn/2')\"></section>"
+        '<video poster="https://mmbiz.qpic.cn/3"></video>'
+    )
+    asked = []
+    document = read(page, find_picture=lambda address: asked.append(address))
+    assert asked == [f"https://mmbiz.qpic.cn/{i}" for i in (1, 2, 3)]
+    assert document.coverage.unread == ("3张图片未识别文字",)
+
+
+def test_other_pages_keep_their_fine_print_and_mark_their_frame():
+    document = read(files.web_page())
+    assert document.source.account == "岚溪在线" and document.source.published == date(2026, 11, 2)
+    assert files.SMALL in said(document, kind="page_frame") and files.BODY in said(document, kind="paragraph")
+    assert document.source.title == "岚溪保开放参保"
+
+
+def test_a_picture_message_is_read_from_its_head():
+    page = '<html><head><meta property="og:title" content="海报"><meta name="description" content="政府兜底">'
+    assert said(read(page + "</head><body></body></html>")) == ["海报", "政府兜底"]
+
+
+def test_deep_nesting_is_not_cut():
+    document = read(files.wechat("<section>" * 400 + "最深处" + "</section>" * 400))
+    assert "最深处" in document.text
+
+
+def test_background_pictures():
+    assert background_picture('background: #fff url("a.png") no-repeat') == "a.png"
+    assert background_picture("color:red") is None
+    assert Seen().visible

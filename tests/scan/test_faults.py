@@ -1,0 +1,122 @@
+"""A scan that is interrupted, runs out of disk, or is killed while it retries goes on to the same result."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nlp_compliance.rulebook import load_rulebook
+from nlp_compliance.scan.journal import Journal
+from nlp_compliance.scan.local import errors_path, in_this_process, scan_to_file
+from nlp_compliance.scan.summary import Summary, summary_text
+from tests.ingest import files
+from tests.scan.test_scan import AD, JOB, lines, mixed
+
+ENVIRONMENT = {**os.environ, "NLP_COMPLIANCE_DETECTORS": "lexical"}
+
+
+def command(folder: Path, out: Path, workers: int = 1) -> list[str]:
+    program = [sys.executable, "-m", "nlp_compliance", "scan", str(folder), "-o", str(out)]
+    return [*program, "--workers", str(workers), "--no-progress"]
+
+
+def run(folder: Path, out: Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(folder, out), env=ENVIRONMENT, capture_output=True, preexec_fn=before, check=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_says_how_to_go_on(tmp_path, workers):
+    folder, out = mixed(tmp_path / "in", rows=3_000), tmp_path / "out.jsonl"
+    running = subprocess.Popen(
+        command(folder, out, workers), env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    part = out.with_name("out.jsonl.part")
+    while running.poll() is None and not (part.exists() and part.stat().st_size > 5_000):
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate()
+    assert running.returncode == 130 and part.exists()
+    assert "已中断" in said.decode() and "Traceback" not in said.decode()
+    assert run(folder, out).returncode == 0
+    scan_to_file([folder], tmp_path / "whole.jsonl", JOB, engine=in_this_process)
+    assert lines(out) == lines(tmp_path / "whole.jsonl")
+
+
+def test_a_disk_that_takes_no_more_stops_the_scan_and_loses_nothing(tmp_path):
+    folder, out = mixed(tmp_path / "in", rows=600), tmp_path / "out.jsonl"
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    stopped = run(folder, out, small)
+    assert stopped.returncode == 2 and "写入失败" in stopped.stderr.decode() and not out.exists()
+    assert run(folder, out).returncode == 0
+    scan_to_file([folder], tmp_path / "whole.jsonl", JOB, engine=in_this_process)
+    assert lines(out) == lines(tmp_path / "whole.jsonl")
+
+
+@pytest.mark.parametrize("moment", ["add", "remove"])
+def test_a_retry_that_was_killed_goes_on(tmp_path, monkeypatch, moment):
+    folder, out = mixed(tmp_path / "in"), tmp_path / "out.jsonl"
+    scan_to_file([folder], out, JOB, engine=in_this_process)
+    before = lines(out)
+    (folder / "bad.pdf").write_bytes(files.pdf([[AD]]))
+    real, calls = getattr(Journal, moment), []
+
+    def killed(self, *arguments):
+        calls.append(arguments)
+        if moment == "remove" or len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, moment, killed)
+        scan_to_file([folder], out, JOB, engine=in_this_process, retry_errors=True)
+    summary = scan_to_file([folder], out, JOB, engine=in_this_process, retry_errors=True)
+    assert summary.failed == 2 and set(before) < set(lines(out)) and len(lines(out)) == len(before) + 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_scan_does_not_read_what_it_writes(tmp_path):
+    (tmp_path / "a.txt").write_text(AD, "utf-8")
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 nothing")
+    for _ in range(2):
+        summary = scan_to_file([tmp_path], tmp_path / "out.jsonl", JOB, engine=in_this_process)
+        assert summary.documents == 1 and summary.failed == 1 and errors_path(tmp_path / "out.jsonl").exists()
+
+
+def test_tables_carry_the_columns_of_the_input(tmp_path):
+    import csv
+
+    import pyarrow.parquet as pq
+    from openpyxl import load_workbook
+
+    rows = [{"id": "1", "text": AD, "阅读": 210, "风险": "客户自评", "tags": ["a"]}, {"id": "2", "text": "你好"}]
+    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps(r) for r in rows), "utf-8")
+    for suffix in ("csv", "xlsx", "parquet"):
+        scan_to_file([tmp_path / "in.jsonl"], tmp_path / f"o.{suffix}", JOB, engine=in_this_process)
+    with (tmp_path / "o.csv").open(encoding="utf-8-sig") as stream:
+        first, second = csv.DictReader(stream)
+    assert (first["阅读"], first["风险"], first["风险（原表）"], first["tags"]) == ("210", "高", "客户自评", '["a"]')
+    assert second["阅读"] == ""
+    heading, line, _ = load_workbook(tmp_path / "o.xlsx").active.iter_rows(values_only=True)
+    assert dict(zip(heading, line, strict=True))["阅读"] == 210
+    record, _ = pq.read_table(tmp_path / "o.parquet").to_pylist()
+    assert record["阅读"] == "210" and record["风险（原表）"] == "客户自评"
+
+
+def test_the_end_names_risks_labels_and_accounts():
+    summary = Summary(failed=2, partly_read=1)
+    summary.count("high", {"state_underwriting", "absolute_claim"}, "甲号", complete=True)
+    summary.count("high", {"state_underwriting"}, "乙号", complete=False)
+    summary.count("none", (), "丙号", complete=True)
+    first, labels, accounts = summary_text(summary, load_rulebook()).split("\n")
+    assert first == "共3篇：高风险2，中风险0，低风险0，无风险1；未能读取2，未完整读取2"
+    assert labels.startswith("问题：政府承保或兜底 2篇，") and accounts == "有风险的账号：乙号 1篇，甲号 1篇"
