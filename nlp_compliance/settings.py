@@ -26,7 +26,7 @@ class Settings:
 
     bundle: Path = _setting(RESOURCES / "model", "folder of the model bundle")
     linear_bundle: Path = _setting(RESOURCES / "linear", "folder of the linear model, used where no bundle is present")
-    detectors: tuple[str, ...] = _setting(("lexical", "model"), "what judges: lexical, model, linear")
+    detectors: tuple[str, ...] = _setting(("lexical", "model", "linear"), "what judges: lexical, model, linear")
     rules_dirs: tuple[Path, ...] = _setting((), "folders with a company's own rules")
     advisory: bool = _setting(False, "also report advisory rules")
     review_band: float = _setting(0.15, "width below a threshold in which a person is asked, as probability", 0.0, 0.5)
