@@ -28,7 +28,6 @@ from benchmarks.texts import MIX, SEED, mixed, stock, text_of
 from nlp_compliance.checker import Checker, build_checker
 from nlp_compliance.detect.lexical import LexicalDetector
 from nlp_compliance.inference.bundle import open_bundle
-from nlp_compliance.inference.encode import framed
 from nlp_compliance.inference.runtime import Encoder
 from nlp_compliance.records import Document
 from nlp_compliance.rulebook import load_rulebook
@@ -73,9 +72,8 @@ def in_turn(ways: dict[str, Callable[[], object]], characters: int, repeat: int)
 
 
 def bare_runtime(encoder: Encoder, documents: Sequence[Document]) -> Callable[[], object]:
-    """The limit: the model alone over the batches that the product would make, everything else done before."""
-    pending = [w for i, d in enumerate(documents) for w in encoder._windows(i, parse(d))]
-    feeds = [framed([w.ids for w in batch], encoder.table) for batch in encoder._batches(pending)]
+    """The limit: the model alone over the windows that the product would make, everything else done before."""
+    feeds = [(ids, mask) for d in documents for _, ids, mask in encoder.feeds(parse(d))]
 
     def run() -> None:
         for ids, mask in feeds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +27,14 @@ class DocumentScores:
     document: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    document: int
-    span: Span
-    ids: npt.NDArray[np.int64]
-
-
 class Encoder:
-    """One ONNX session. `batch_tokens` bounds the padded size of a batch (windows x longest), so memory is bounded."""
+    """One ONNX session that scores one window at a time, so memory is bounded by the longest window.
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1, batch_tokens: int = 4096) -> None:
+    Windows do not share a batch: int8 activations are scaled by the range of the whole batch, and one text would change
+    the score of another. On one thread a batch of one is also the fastest (docs/benchmarks.md).
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -51,33 +48,24 @@ class Encoder:
             raise BundleError(f"{bundle.model_path}: ONNX Runtime cannot load it ({error})") from error
         self.bundle = bundle
         self.table: CharacterTable = load_characters(bundle.tokenizer_path)
-        self.batch_tokens = batch_tokens
 
     def score(self, documents: Sequence[ParsedDocument]) -> list[DocumentScores]:
-        """Logits of every document, in order. Windows of all documents share batches sorted by length."""
-        pending = [w for i, parsed in enumerate(documents) for w in self._windows(i, parsed)]
-        rows: list[list[tuple[Span, Floats, Floats]]] = [[] for _ in documents]
-        for batch in self._batches(pending):
-            ids, mask = framed([w.ids for w in batch], self.table)
-            tokens, document = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
-            for row, window in enumerate(batch):
-                size = window.span.end - window.span.start
-                rows[window.document].append((window.span, tokens[row, 1 : size + 1], document[row]))
-        return [collect_windows(len(d.normal), r) for d, r in zip(documents, rows, strict=True)]
+        """Logits of every document, in order."""
+        return [self._score(parsed) for parsed in documents]
 
-    def _windows(self, index: int, parsed: ParsedDocument) -> list[_Window]:
+    def _score(self, parsed: ParsedDocument) -> DocumentScores:
+        rows = []
+        for span, ids, mask in self.feeds(parsed):
+            tokens, document = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            rows.append((span, tokens[0, 1:-1], document[0]))
+        return collect_windows(len(parsed.normal), rows)
+
+    def feeds(self, parsed: ParsedDocument) -> Iterator[tuple[Span, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Every window of a document: its span of normal text, and ids and mask of shape (1, length + 2)."""
         ids = self.table.encode(parsed.normal)
         spans = windows(len(ids), parsed.sentences, max_chars=self.bundle.max_tokens - 2, overlap=self.bundle.overlap)
-        return [_Window(index, s, ids[s.start : s.end]) for s in spans]
-
-    def _batches(self, pending: list[_Window]) -> list[list[_Window]]:
-        batches: list[list[_Window]] = []
-        for window in sorted(pending, key=lambda w: len(w.ids)):
-            longest = len(window.ids) + 2
-            if not batches or longest * (len(batches[-1]) + 1) > self.batch_tokens:
-                batches.append([])
-            batches[-1].append(window)
-        return batches
+        for span in spans:
+            yield span, *framed([ids[span.start : span.end]], self.table)
 
 
 def collect_windows(length: int, rows: Sequence[tuple[Span, Floats, Floats]]) -> DocumentScores:

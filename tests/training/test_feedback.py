@@ -15,7 +15,7 @@ ROW = {
     "id": "desk-7",
     "text": TEXT,
     "promotional": True,
-    "spans": [{"start": 3, "end": 7, "label": "state_underwriting"}, {"start": 8, "end": 24, "label": "benefit_claim"}],
+    "spans": [{"start": 3, "end": 7, "label": "state_underwriting"}, {"start": 8, "end": 25, "label": "benefit_claim"}],
     "verdict": "return",
 }
 TASK = {
@@ -38,7 +38,7 @@ def test_desk_and_label_studio_exports_become_examples(tmp_path, capsys):
     out = tmp_path / "extra.jsonl"
     assert main([str(write(tmp_path / "d.jsonl", ROW)), str(studio), "--out", str(out)]) == 0
     desk, other = read_extra(out)
-    assert [TEXT[s.start : s.end] for s in desk.spans] == ["政府兜底", "住院自付超过1.6万元的部分"]
+    assert [TEXT[s.start : s.end] for s in desk.spans] == ["政府兜底", "住院自付超过1.6万元的部分报七成"]
     assert "missing_exclusions" in desk.missing and desk.group != other.group
     assert {s.label for s in other.spans} == {"state_underwriting"}
 
