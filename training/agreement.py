@@ -150,9 +150,10 @@ def main(argv: list[str] | None = None) -> int:
     drawing.add_argument("--out", type=Path, default=FOLDER)
     comparing = commands.add_parser("compare", help="print the agreement and what to settle")
     comparing.add_argument("--folder", type=Path, default=FOLDER)
+    comparing.add_argument("--source", type=Path, default=CORPUS, help="corpus folder before anything was settled")
     comparing.add_argument("--write", action="store_true", help="put the table into the data card")
     args = parser.parse_args(argv)
-    examples = load_corpus()
+    examples = load_corpus(args.source if args.command == "compare" else CORPUS)
     if args.command == "sample":
         for path in write_todo(sample(examples, args.share, args.seed), args.out, size=args.size):
             print(path)
