@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -14,8 +15,11 @@ from nlp_compliance.records import Hit, ParsedDocument, Span
 
 # Two runs of one label that stand this near are one claim with a comma or an emoji in it.
 _JOIN_GAP_CHARS = 2
-# A span grows from its peak to every neighbour above this share of the label's span threshold.
-_GROW_SHARE = 0.6
+# A crumb of a neighbouring clause this short, cut off in its middle, is no part of the claim (validation split: spans
+# gain a point of character F1).
+_CRUMB_CHARS = 4
+_EDGE = " \n\t，。；：、！？,.;:!?"
+_CLAUSE_END = re.compile(r"[，。！？；：、\n ～~,!?;:]")
 
 
 class Scorer(Protocol):
@@ -61,11 +65,10 @@ class NeuralDetector:
         probabilities = _sigmoid(logits)
         if not len(probabilities) or float(probabilities.max()) < threshold:
             return
-        for start, end in _joined(probabilities >= threshold * _GROW_SHARE):
-            peak = float(probabilities[start:end].max())
-            trimmed = _trim(text, start, end)
-            if peak >= threshold and trimmed.start < trimmed.end:
-                yield trimmed.start, trimmed.end, peak
+        for start, end in _joined(probabilities >= threshold):
+            trimmed = _without_crumbs(text, _trim(text, start, end))
+            if trimmed.start < trimmed.end:
+                yield trimmed.start, trimmed.end, float(probabilities[start:end].max())
 
 
 def document_logits(scores: DocumentScores) -> npt.NDArray[np.float32]:
@@ -92,12 +95,23 @@ def _joined(on: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _trim(text: str, start: int, end: int) -> Span:
-    edge = " \n\t，。；：、！？,.;:!?"
-    while start < end and text[start] in edge:
+    while start < end and text[start] in _EDGE:
         start += 1
-    while end > start and text[end - 1] in edge:
+    while end > start and text[end - 1] in _EDGE:
         end -= 1
     return Span(start, end)
+
+
+def _without_crumbs(text: str, span: Span) -> Span:
+    """The span without the first or last few characters where these are the rest of a clause that it does not hold."""
+    start, end = span.start, span.end
+    if start > 0 and not _CLAUSE_END.match(text[start - 1]):
+        mark = _CLAUSE_END.search(text, start, min(end, start + _CRUMB_CHARS))
+        start = mark.end() if mark and end - mark.end() >= _CRUMB_CHARS else start
+    if end < len(text) and not _CLAUSE_END.match(text[end]):
+        marks = list(_CLAUSE_END.finditer(text, max(start, end - _CRUMB_CHARS), end))
+        end = marks[-1].start() if marks and marks[-1].start() - start >= _CRUMB_CHARS else end
+    return _trim(text, start, end)
 
 
 def _sigmoid(x: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:

@@ -201,9 +201,8 @@ def _finding(
         detectors=tuple(sorted({h.detector for h in group})),
         rules=tuple(sorted({h.rule for h in ruled if h.rule})),
         verdict=best.verdict,
-        review=best.verdict == "violation" and (
-            thresholds.unsure(label, score) or _doubted(group, label, scores, thresholds)
-        ),
+        review=best.verdict == "violation"
+        and (thresholds.unsure(label, score) or _doubted(group, label, scores, thresholds)),
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from nlp_compliance.detect.ensemble import EnsembleDetector, blended, log_odds
+from nlp_compliance.detect.neural import _trim, _without_crumbs
 from nlp_compliance.errors import BundleError
 from nlp_compliance.inference.bundle import Blend
 from nlp_compliance.records import Hit, Span
@@ -66,3 +67,19 @@ def test_another_linear_model_is_refused():
 def test_a_certain_reader_does_not_silence_the_other(certain):
     assert abs(log_odds(certain)) < 15
     assert 0.0 < blended(WEIGHTS, "absolute_claim", certain, 1.0 - certain) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "run", "kept"),
+    [
+        ("民保来啦！政府兜底，住院都能报", "来啦！政府兜底，住", "政府兜底"),
+        ("放心，政府兜底，住院都能报", "，政府兜底，", "政府兜底"),
+        ("政府兜底，住院都能报销", "政府兜底，住院都能报销", "政府兜底，住院都能报销"),
+        ("有公家给咱撑腰怕啥", "公家给咱撑腰", "公家给咱撑腰"),
+        ("好！赔", "好！赔", "好！赔"),
+    ],
+)
+def test_crumbs_of_neighbouring_clauses_are_left_out(text, run, kept):
+    start = text.index(run)
+    span = _without_crumbs(text, _trim(text, start, start + len(run)))
+    assert text[span.start : span.end] == kept

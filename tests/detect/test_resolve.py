@@ -117,9 +117,7 @@ def test_without_a_model_the_stance_follows_claims_and_cues(rulebook):
 )
 def test_a_rule_alone_is_shown_to_a_person_where_the_reader_sees_nothing(settle, rule_score, reader, review):
     stated = [document("state_underwriting", reader)] if reader is not None else []
-    resolved = settle(
-        SELLS, *stated, hit("state_underwriting", "政府兜底", rule_score, "lexical", "state.underwrites")
-    )
+    resolved = settle(SELLS, *stated, hit("state_underwriting", "政府兜底", rule_score, "lexical", "state.underwrites"))
     (finding,) = [f for f in resolved.findings if f.label == "state_underwriting"]
     assert finding.review is review
     assert resolved.scores["state_underwriting"] == (reader if review else max(rule_score, reader or 0.0))
