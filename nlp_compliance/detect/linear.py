@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from nlp_compliance.detect.guards import guarded
@@ -10,6 +11,8 @@ from nlp_compliance.records import VIOLATION_LABELS, Hit, ParsedDocument, Span
 
 # Longer runs of text than this say nothing more about the stance of a whole document.
 _DOCUMENT_CHARS = 4000
+_SHORTEST_CHARS = 4
+_CLAUSE_END = re.compile(r"[，。！？；：、\s,!?;:]")
 
 
 class LinearDetector:
@@ -52,4 +55,11 @@ class LinearDetector:
             start += 1
         while end > start + 1 and text[end - 1].isspace():
             end -= 1
-        return Span(start, end)
+        return Span(start, end) if end - start >= _SHORTEST_CHARS else _clause(text, start, end)
+
+
+def _clause(text: str, start: int, end: int) -> Span:
+    """The clause around a run that is too short to be understood by itself."""
+    before = [m.end() for m in _CLAUSE_END.finditer(text, 0, start)]
+    after = _CLAUSE_END.search(text, end)
+    return Span(before[-1] if before else 0, after.start() if after else len(text))
