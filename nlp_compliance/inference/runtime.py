@@ -31,7 +31,8 @@ class Encoder:
     """One ONNX session that scores one window at a time, so memory is bounded by the longest window.
 
     Windows do not share a batch: int8 activations are scaled by the range of the whole batch, and one text would change
-    the score of another. On one thread a batch of one is also the fastest (docs/benchmarks.md).
+    the score of another. On one thread that costs nothing from about a hundred tokens on (measured: 0.92 to 0.95 times
+    the time of a batch of 16 at 256 and 128 tokens, 1.24 times at 32).
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
