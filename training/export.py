@@ -28,7 +28,7 @@ from training.baseline import BUNDLE as LINEAR
 from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_blend, fit_calibration
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
-from training.model import SETTINGS, load_run
+from training.model import SETTINGS, keep_run, load_run
 from training.score import TorchScorer
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
@@ -189,7 +189,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="fine-tuning run folder")
     parser.add_argument("--out", type=Path, default=BUNDLE, help="bundle folder")
     parser.add_argument("--float32", action="store_true", help="do not quantise to int8")
+    parser.add_argument("--keep", type=Path, help="also copy the run there in half precision")
     args = parser.parse_args(argv)
+    if args.keep:
+        keep_run(args.run, args.keep)
     write_bundle(args.run, args.out, quantise=not args.float32)
     print(f"{args.out}: {sum(p.stat().st_size for p in args.out.iterdir()) / 1e6:.1f} MB")
     return 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
@@ -67,9 +69,22 @@ def start_model(base: str, *, dropout: float) -> SpanDocumentModel:
 
 def load_run(run: Path, *, attention: str = "sdpa") -> SpanDocumentModel:
     """The model of a fine-tuning run, in evaluation mode."""
-    weights = load_file(run / WEIGHTS)
+    weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(run / WEIGHTS).items()}
     encoder = AutoModel.from_config(AutoConfig.from_pretrained(run), attn_implementation=attention)
     own = {k.removeprefix(_NGRAMS): v for k, v in weights.items() if k.startswith(_NGRAMS)}
     model = SpanDocumentModel(encoder, ngrams_from(own) if own else None)
     model.load_state_dict(weights)
     return model.eval()
+
+
+def keep_run(run: Path, folder: Path) -> None:
+    """Copy a run in half precision, so that it can be kept in the repository and gone on from with `--base`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = load_file(run / WEIGHTS)
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, folder / WEIGHTS)
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copyfile(run / name, folder / name)
+    settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
+    # Folders of the machine it was trained on say nothing to anybody else.
+    kept = {k: v for k, v in settings.items() if k not in ("base", "out", "negatives", "extra")}
+    (folder / SETTINGS).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

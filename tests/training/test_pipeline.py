@@ -130,7 +130,9 @@ def test_pretrained_with_ngrams_to_a_bundle_that_the_checker_takes(tmp_path, mon
 
     run = tmp_path / "run"
     tuned(out, run)
-    assert export.main(["--run", str(run), "--out", str(tmp_path / "bundle")]) == 0
+    kept = tmp_path / "kept"
+    assert export.main(["--run", str(run), "--out", str(tmp_path / "bundle"), "--keep", str(kept)]) == 0
+    tuned(kept, tmp_path / "more")
     parsed_texts = [parsed(t) for t in TEXTS]
     for a, b in zip(
         TorchScorer(run).score(parsed_texts), Encoder(open_bundle(tmp_path / "bundle")).score(parsed_texts), strict=True
