@@ -104,9 +104,14 @@ def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
     return 1.0 if expected == 1.0 else (observed - expected) / (1 - expected)
 
 
+def first_labels(example: Example) -> frozenset[str]:
+    """The document labels of the first reading, as `Reading.labels` are those of the second."""
+    return frozenset({s.label for s in example.spans} & set(VIOLATION_LABELS)) | frozenset(example.missing)
+
+
 def table(pairs: Sequence[tuple[Example, Reading]]) -> list[str]:
     """Markdown rows: kappa of every document label, character F1 of every kind of span."""
-    first = [frozenset({s.label for s in e.spans} & set(VIOLATION_LABELS)) | set(e.missing) for e, _ in pairs]
+    first = [first_labels(e) for e, _ in pairs]
     second = [r.labels for _, r in pairs]
     lines = [f"{len(pairs)} documents read again.", "", "| | first | second | Cohen's kappa |", "|---|--:|--:|--:|"]
     stance = [e.promotional for e, _ in pairs], [r.promotional for _, r in pairs]
@@ -131,7 +136,7 @@ def disagreements(pairs: Sequence[tuple[Example, Reading]]) -> list[str]:
     """One line for every document whose labels differ, for settling."""
     out = []
     for example, reading in pairs:
-        first = frozenset({s.label for s in example.spans} & set(VIOLATION_LABELS)) | set(example.missing)
+        first = first_labels(example)
         if first != reading.labels or example.promotional != reading.promotional:
             out.append(
                 f"{example.id}: only first {sorted(first - reading.labels)}, only second {sorted(reading.labels - first)}, "

@@ -56,9 +56,8 @@ class Preset:
     ngrams: bool = False
 
 
-# Speeds on two cores: 4x256 about 7,000 tokens a second, 6x384 about 2,800 (measured at length 128, no dropout).
 # Rotary positions and norms before the sublayers leave the unigram plateau many times sooner than BERT's absolute
-# positions, which is what counts when the budget is minutes (docs/training.md has both curves).
+# positions, which is what counts when the budget is minutes.
 PRESETS = {
     "cpu": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
     "cpu-4": Preset("modernbert", 4, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
