@@ -11,10 +11,14 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import opencc
 from datasketch import MinHash, MinHashLSH
 
-from nlp_compliance.records import BENEFIT_TAG, DISCLOSURE_TAGS, MISSING_LABELS, VIOLATION_LABELS
+from nlp_compliance.detect.lexical import LexicalDetector
+from nlp_compliance.records import BENEFIT_TAG, DISCLOSURE_TAGS, MISSING_LABELS, VIOLATION_LABELS, Hit
+from nlp_compliance.rulebook import load_rulebook
 from training.corpus import ROOT, SPLITS, BankSentence, Example, load_corpus, load_sentences, split_of
+from training.dataset import parsed
 
 CARD = ROOT / "data" / "README.md"
 FIGURE = ROOT / "docs" / "figures" / "corpus.png"
@@ -22,6 +26,15 @@ _BEGIN, _END = "<!-- statistics: written by `make corpus` -->", "<!-- end of sta
 _SHINGLE, _NEAR = 5, 0.8
 _GRAM, _SHARED = 8, 0.3
 _BANK_RUN, _BANK_MOST = 8, 5
+_LABEL_HEAD = (
+    "label",
+    "documents",
+    "spans no rule of the label touches",
+    "documents disguised",
+    "bank: carrying it",
+    "bank: near misses",
+)
+_SIMPLIFY = opencc.OpenCC("t2s")
 
 
 def masked(example: Example) -> str:
@@ -84,6 +97,35 @@ def kind(example: Example) -> str:
     return "promotional, violating" if violating else "promotional, compliant or lacking disclosures only"
 
 
+def ruled(examples: Sequence[Example]) -> list[list[Hit]]:
+    """The rulebook's violation hits on every document: what the textbook wording alone would find."""
+    detector = LexicalDetector(load_rulebook())
+    hits = detector.detect([parsed(e.text) for e in examples])
+    return [[h for h in own if h.label in VIOLATION_LABELS and h.span is not None] for own in hits]
+
+
+def beyond_wording(examples: Sequence[Example], hits: Sequence[Sequence[Hit]], label: str) -> float:
+    """Share of a label's spans that no rule of the label touches."""
+    untouched = []
+    for example, own in zip(examples, hits, strict=True):
+        found = [h.span for h in own if h.label == label and h.span is not None]
+        for span in (s for s in example.spans if s.label == label):
+            untouched.append(not any(f.start < span.end and span.start < f.end for f in found))
+    return sum(untouched) / len(untouched)
+
+
+def is_traditional(text: str) -> bool:
+    """Whether a tenth of the characters or more change when the text is turned into simplified script."""
+    simplified = _SIMPLIFY.convert(text)
+    changed = sum(a != b for a, b in zip(text, simplified, strict=False))
+    return changed >= len(text) / 10
+
+
+def _disguised_share(examples: Sequence[Example], label: str) -> float:
+    own = [e for e in examples if any(s.label == label for s in e.spans)]
+    return sum(bool(e.disguise) for e in own) / len(own)
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
@@ -100,8 +142,16 @@ def tables(examples: Sequence[Example], sentences: Sequence[BankSentence]) -> st
     balance.append(["all", *(len(per_split[s]) for s in SPLITS), len(examples)])
     documents = Counter(label for e in examples for label in {s.label for s in e.spans} | set(e.missing))
     bank = Counter((s.filed_under, s.positive) for s in sentences)
+    hits = ruled(examples)
     labels = [
-        [f"`{label}`", documents[label], bank[label, True] or "", bank[label, False] or ""]
+        [
+            f"`{label}`",
+            documents[label],
+            f"{beyond_wording(examples, hits, label):.0%}" if label in VIOLATION_LABELS else "",
+            f"{_disguised_share(examples, label):.0%}" if label in VIOLATION_LABELS else "",
+            bank[label, True] or "",
+            bank[label, False] or "",
+        ]
         for label in (*VIOLATION_LABELS, *MISSING_LABELS, BENEFIT_TAG, *DISCLOSURE_TAGS)
     ]
     genres = Counter(e.genre for e in examples).most_common()
@@ -114,14 +164,19 @@ def tables(examples: Sequence[Example], sentences: Sequence[BankSentence]) -> st
             "without punctuation (speech)",
             sum(not re.search("[，。,.！!？?]", e.text) and len(e.text) > 60 for e in examples),
         ],
+        ["traditional script", sum(is_traditional(e.text) for e in examples)],
         ["disguised", sum(bool(e.disguise) for e in examples)],
+        [
+            "not promotional, yet holding words that a rule takes for a violation (quoted, told, warned against)",
+            sum(bool(own) for e, own in zip(examples, hits, strict=True) if not e.promotional),
+        ],
         ["disclosures sentences in the bank", bank["disclosures", True] + bank["disclosures", False]],
     ]
     repeated = repetition(examples)
     return "\n\n".join(
         [
             _table(["kind", *SPLITS, "all"], balance),
-            _table(["label", "documents", "bank: carrying it", "bank: near misses"], labels),
+            _table(_LABEL_HEAD, labels),
             _table(["hard set", "documents"], hard),
             _table(["genre", "documents"], genres),
             f"Repetition: {len(repeated)} of {len(examples)} documents ({len(repeated) / len(examples):.2%}) share more than "
