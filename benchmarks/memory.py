@@ -1,9 +1,10 @@
 """Shows that a scan runs in bounded memory: streams synthetic rows through `scan` and draws the curve.
 
-    python -m benchmarks.memory [--rows 1000000] [--distinct 1000] [--detectors lexical] [--out FOLDER]
+    python -m benchmarks.memory [--rows 1000000] [--distinct 1000] [--detectors lexical] [--dataset] [--out FOLDER]
 
 Writes `memory.csv` (rows done, MB resident of the scanning process and its children) and `memory.svg` into FOLDER.
 The rows stand in one JSONL file; `--distinct` texts go round, so that the engine is measured and not the model.
+`--dataset` writes a folder of Parquet files instead of one JSONL file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _EVERY_SECONDS = 0.5
+# A mark follows the rows of every task: 64 of them.
+_MARK = re.compile(rb'\nm\[".*",(\d+)\]\n')
+_TAIL_BYTES = 1 << 20
 _WIDTH, _HEIGHT, _MARGIN = 720, 320, 48
 Point = tuple[int, float]
 
@@ -53,24 +58,29 @@ def _children(pid: int) -> Iterator[int]:
         yield from _children(child)
 
 
-def curve(source: Path, out: Path, detectors: str) -> Iterator[Point]:
-    """(rows done, MB) while the scan runs; rows are counted in its work file."""
-    command = [sys.executable, "-m", "nlp_compliance", "scan", str(source), "-o", str(out), "--no-progress"]
+def curve(source: Path, out: str, part: Path, detectors: str) -> Iterator[Point]:
+    """(rows done, MB) while the scan runs; the last mark in its work file `part` counts the rows."""
+    command = [sys.executable, "-m", "nlp_compliance", "scan", str(source), "-o", out, "--no-progress"]
     environment = {**os.environ, "NLP_COMPLIANCE_DETECTORS": detectors}
-    part, place, done = out.with_name(out.name + ".part"), 0, 0
+    done = 0
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as running:
         while running.poll() is None:
-            if part.exists():
-                with part.open("rb") as stream:
-                    stream.seek(place)
-                    new = stream.read()
-                place += len(new)
-                # Every line of a result is followed by a line that begins anew; rows begin with r, failures with e.
-                done += new.count(b"\nr{") + new.count(b"\ne{")
+            done = max(done, rows_done(part))
             yield done, resident_mb(running.pid)
             time.sleep(_EVERY_SECONDS)
         if running.returncode:
             raise SystemExit(f"the scan ended with {running.returncode}")
+
+
+def rows_done(part: Path) -> int:
+    """Rows up to the last mark in the end of a work file; 0 where there is none."""
+    try:
+        with part.open("rb") as stream:
+            stream.seek(max(0, part.stat().st_size - _TAIL_BYTES))
+            marks = _MARK.findall(stream.read())
+    except FileNotFoundError:
+        return 0
+    return int(marks[-1]) if marks else 0
 
 
 def drawing(points: Sequence[Point]) -> str:
@@ -97,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--distinct", type=int, default=1_000)
     parser.add_argument("--detectors", default="lexical")
+    parser.add_argument("--dataset", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/memory"))
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         source = Path(folder) / "rows.jsonl"
         write_rows(source, options.rows, options.distinct)
         started = time.perf_counter()
-        points = list(curve(source, Path(folder) / "out.jsonl", options.detectors))
+        out = Path(folder) / ("out.parquet" if options.dataset else "out.jsonl")
+        part = out.with_name(out.name + ".part")
+        points = list(curve(source, f"{out}/" if options.dataset else str(out), part, options.detectors))
         took = time.perf_counter() - started
     with (options.out / "memory.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("rows", "mb"), *((rows, f"{mb:.1f}") for rows, mb in points)])

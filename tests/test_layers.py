@@ -24,6 +24,7 @@ STRATA = {
     "web": 7,
     "client": 3,
     "admin": 8,
+    "commands": 8,
     "cli": 9,
     "__main__": 10,
 }
@@ -65,7 +66,7 @@ def test_imports_point_down(path):
         ("reportlab", "web/desk/pdf.py"),
         ("onnxruntime", "inference/runtime.py"),
         ("daachorse", "detect/lexical.py"),
-        ("jieba", "text/words.py"),
+        ("rjieba", "text/words.py"),
         ("opencc", "text/normalise.py"),
         ("yaml", "rulebook/load.py"),
         ("rapidocr", "ingest/ocr.py"),

@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,7 +29,7 @@ _READY = "ready"
 
 
 def _serve(connection: Connection, reader: Reader) -> None:
-    """The child: answers (data, name, folder) with items, then with None."""
+    """The child: answers (content, name, folder) with items, then with None."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -36,11 +37,14 @@ def _serve(connection: Connection, reader: Reader) -> None:
     connection.send(_READY)
     while True:
         try:
-            data, name, folder = connection.recv()
+            content, name, folder = connection.recv()
         except EOFError:
             return
         try:
-            items = reader.read_path(Path(name)) if data is None else reader.read_bytes(data, name, folder=folder)
+            if isinstance(content, Path):
+                items = reader.read_parquet(content, name)
+            else:
+                items = reader.read_bytes(content, name, folder=folder)
             for item in items:
                 connection.send(item)
         except Exception as error:
@@ -59,13 +63,13 @@ class ChildReader:
         self._child: BaseProcess | None = None
         self._connection: Connection | None = None
 
-    def read(self, data: bytes | None, name: str, folder: Path | None = None) -> Iterator[Item]:
-        """Items of one file as they come, of the file at path `name` where `data` is None. Never raises for its sake."""
+    def read(self, content: bytes | Path, name: str, folder: Path | None = None) -> Iterator[Item]:
+        """Items of one file called `name` as they come; a table may be given by its path. Never raises for its sake."""
         seconds = self.reader.limits.max_seconds
         finished = False
         try:
             connection = self._ready()
-            connection.send((data, name, folder))
+            connection.send((content, name, folder))
             while True:
                 if not connection.poll(seconds):
                     says = f"{name}: takes longer than {seconds} s (max_seconds); split the file or raise the limit"
@@ -119,6 +123,8 @@ def starting_children() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # Python starts this helper with the first child and lets signals through again when it has, block or no block.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

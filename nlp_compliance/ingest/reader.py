@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import io
-import os
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest import archive, mail, table
 from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk
 from nlp_compliance.ingest.plain import decode, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Document, Source
@@ -43,7 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
 SUFFIXES = tuple(KIND_OF_SUFFIX)
 # What systems and programs leave in folders and nobody means to have checked.
-_NOISE = ("thumbs.db", "desktop.ini", "__macosx")
+_NOISE = ("thumbs.db", "desktop.ini", "__macosx", "_success", "_metadata", "_common_metadata")
 # Folders in which browsers put the pictures and scripts of a page that lies beside; they are read with the page.
 _PAGE_FOLDERS = ("_files", ".files", "_file")
 # Tables of any size stream from disk; everything else is loaded and bounded by `max_bytes`.
@@ -85,7 +84,7 @@ Item = Document | Failure
 class Isolated(Protocol):
     """Reads the isolated formats elsewhere, where a crash or an endless loop does no harm."""
 
-    def read(self, data: bytes | None, name: str, folder: Path | None) -> Iterator[Item]: ...
+    def read(self, content: bytes | Path, name: str, folder: Path | None) -> Iterator[Item]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +95,35 @@ class Reader:
     text_column: str | None = None
     isolated: Isolated | None = None
 
-    def read_path(self, path: Path) -> Iterator[Item]:
-        """All documents of one file, in order, with a Failure for each part that could not be read."""
+    def read_path(self, path: Place) -> Iterator[Item]:
+        """All documents of one file, in order, with a Failure for each part that could not be read.
+
+        Raises OSError when a far table breaks off: its other rows are not bad, and reading can go on later.
+        """
+        kind = KIND_OF_SUFFIX.get(path.suffix.lower())
         try:
-            kind = KIND_OF_SUFFIX.get(path.suffix.lower())
             if kind in STREAMED:
                 yield from self._streamed(path, kind)
             else:
-                yield from self.read_bytes(self._load(path), str(path), folder=path.parent)
+                folder = path.parent if isinstance(path, Path) else None
+                yield from self.read_bytes(self._load(path), str(path), folder=folder)
         except NlpComplianceError as error:
             yield Failure(str(path), error)
-        except OSError as error:
-            yield Failure(str(path), UnreadableFileError(f"{path}: {error.strerror or error}; check the file"))
+        except Exception as error:
+            if not is_far(path) and not isinstance(error, OSError):
+                raise
+            # File systems of the cloud have errors of their own, whatever they are called.
+            says = f"{path}: {getattr(error, 'strerror', None) or error}; check the file"
+            if is_far(path) and kind in STREAMED:
+                raise OSError(says) from error
+            yield Failure(str(path), UnreadableFileError(says))
+
+    def read_parquet(self, path: Path, name: str) -> Iterator[Item]:
+        """Rows of the Parquet file at `path`, which its user calls `name`."""
+        try:
+            yield from _items(table.read_parquet(path, name, text_column=self.text_column))
+        except NlpComplianceError as error:
+            yield Failure(name, error)
 
     def read_bytes(self, data: bytes, name: str, *, folder: Path | None = None, depth: int = 0) -> Iterator[Item]:
         """As `read_path`, of bytes in memory. `folder` is where a saved page's pictures may lie."""
@@ -125,7 +141,7 @@ class Reader:
         except NlpComplianceError as error:
             yield Failure(name, error)
 
-    def _load(self, path: Path) -> bytes:
+    def _load(self, path: Place) -> bytes:
         if path.suffix.lower() not in KIND_OF_SUFFIX:
             # Films and disk images are no readable kind, whatever their size.
             with path.open("rb") as stream:
@@ -133,14 +149,18 @@ class Reader:
         self.limits.check(str(path), path.stat().st_size, self.limits.max_bytes, "size in bytes")
         return path.read_bytes()
 
-    def _streamed(self, path: Path, kind: str) -> Iterator[Item]:
+    def _streamed(self, path: Place, kind: str) -> Iterator[Item]:
         if kind == "jsonl":
-            return _items(table.read_jsonl(path, text_column=self.text_column))
-        if kind == "csv":
-            return _items(table.read_csv(path, text_column=self.text_column))
-        if self.isolated:
-            return self.isolated.read(None, str(path), None)
-        return _items(table.read_parquet(path, text_column=self.text_column))
+            yield from _items(table.read_jsonl(path, text_column=self.text_column))
+        elif kind == "csv":
+            yield from _items(table.read_csv(path, text_column=self.text_column))
+        else:
+            # The reading child needs no network and no credentials.
+            with on_disk(path) as file:
+                if self.isolated:
+                    yield from self.isolated.read(file, str(path), None)
+                else:
+                    yield from self.read_parquet(file, str(path))
 
     def _members(self, members: Iterable[tuple[str, bytes | InputError]], name: str, depth: int) -> Iterator[Item]:
         if depth >= self.limits.max_nesting:
@@ -194,43 +214,42 @@ class Reader:
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
 
 
-def expand(paths: Sequence[Path], *, without: Container[str] = ()) -> Iterator[Path]:
-    """Files as given, and all files below folders in order of name; each once, and none of `without`.
+def expand(paths: Sequence[Place], *, without: Container[str] = ()) -> Iterator[Place]:
+    """Files as given, and all files below folders in order of name; each once, and none of `without` or below it.
 
     Files that no reader knows come too: their failure tells that they were not checked.
     """
-    given: list[Path] = []
+    given: list[Place] = []
     for path in globbed(paths):
         if path in given or any(parent in given for parent in path.parents):
             continue
-        found = _below(path) if path.is_dir() else iter((path,))
+        found = _below(path, without) if path.is_dir() else iter((path,))
         yield from (p for p in found if str(p) not in without and p not in given)
         given.append(path)
 
 
-def globbed(paths: Sequence[Path]) -> Iterator[Path]:
+def globbed(paths: Sequence[Place]) -> Iterator[Place]:
     """Patterns that the shell left alone (`articles/**/*.html` in quotes) as the files they stand for."""
     for path in paths:
-        if any(mark in str(path) for mark in "*?[") and not path.exists():
-            found = sorted(glob.glob(str(path), recursive=True))
-            yield from map(Path, found or [str(path)])
+        if any(mark in str(path) for mark in "*?[") and not is_there(path):
+            yield from matching(path) or [path]
         else:
             yield path
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Place, without: Container[str]) -> Iterator[Place]:
     """Files in order of name, one folder in memory at a time; links to folders are not followed."""
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    names = {entry.name.lower() for entry in entries}
-    for entry in entries:
+    found = entries(folder)
+    names = {entry.name.lower() for entry in found}
+    for entry in found:
         if entry.name.startswith((".", "~$")) or entry.name.lower() in _NOISE:
             continue
-        if not entry.is_dir(follow_symlinks=False):
-            if entry.is_file():
-                yield folder / entry.name
-        elif not _belongs_to_page(entry.name.lower(), names):
-            yield from _below(folder / entry.name)
+        path = folder / entry.name
+        if not entry.is_folder:
+            if entry.is_file:
+                yield path
+        elif str(path) not in without and not _belongs_to_page(entry.name.lower(), names):
+            yield from _below(path, without)
 
 
 def _belongs_to_page(folder: str, names: set[str]) -> bool:

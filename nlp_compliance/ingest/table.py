@@ -29,6 +29,7 @@ from nlp_compliance.errors import (
     TextEncodingError,
     UnreadableFileError,
 )
+from nlp_compliance.ingest.places import Place
 from nlp_compliance.ingest.plain import paragraph_blocks
 from nlp_compliance.records import Document, Source
 
@@ -49,12 +50,12 @@ csv.field_size_limit(10_000_000)
 # A longer line is no record; reading it whole would fill the memory.
 _LONGEST_LINE = 64_000_000
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 # Seconds since 1970 name a day only where one lives; the texts are Chinese.
 _CHINA = timezone(timedelta(hours=8))
 
 
-def read_jsonl(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
+def read_jsonl(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
     """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped."""
     with path.open("rb") as stream:
         yield from jsonl_rows(_numbered(stream), str(path), text_column=text_column)
@@ -156,7 +157,7 @@ def _day(value: object) -> date | None:
         raise RecordError(f"field published is {value!r}; expected a day as 2026-01-31") from error
 
 
-def read_csv(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
+def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
     """Rows of a CSV or TSV file in UTF-8, UTF-16 or GB18030, with a heading line. Row 1 is the first below it."""
     with path.open("rb") as raw:
         encoding = _encoding(raw)
@@ -231,19 +232,19 @@ def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str, obj
         yield {k: v for k, v in zip(heading, cells, strict=False) if k and v is not None}
 
 
-def read_parquet(path: Path, *, text_column: str | None = None) -> Iterator[Row]:
-    """Rows of a Parquet file, batch by batch; folders like `month=2026-11` on its way count as columns.
+def read_parquet(path: Path, name: str, *, text_column: str | None = None) -> Iterator[Row]:
+    """Rows of the Parquet file at `path`, batch by batch; folders like `month=2026-11` in its `name` are columns.
 
     Raises MissingExtraError without the extra `parquet`, UnreadableFileError for a broken file.
     """
+    partition = {
+        unquote(key): unquote(value)
+        for part in re.split(r"[/\\]", name)[:-1]
+        if (found := _PARTITION.fullmatch(part)) and found.group(2) != NO_PARTITION
+        for key, value in [found.groups()]
+    }
     with path.open("rb") as stream:
-        partition = {
-            unquote(key): unquote(value)
-            for part in path.parent.parts
-            if (found := _PARTITION.fullmatch(part)) and found.group(2) != _NO_PARTITION
-            for key, value in [found.groups()]
-        }
-        yield from parquet_rows(stream, str(path), text_column=text_column, partition=partition)
+        yield from parquet_rows(stream, name, text_column=text_column, partition=partition)
 
 
 def parquet_rows(

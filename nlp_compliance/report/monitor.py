@@ -1,13 +1,15 @@
 """The monitoring report over a finished scan: who publishes what, since when, and who copies whom.
 
-First `gather` computes, then `write_monitor` writes HTML or xlsx. Rows stream; only documents with findings are kept.
+First `gather` computes, then `write_monitor` writes HTML or xlsx. Rows stream; whole cases are kept of documents with
+findings only, and of all others what grouping near copies needs (`copies.py`).
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -18,16 +20,15 @@ from jinja2 import Environment, StrictUndefined
 
 from nlp_compliance.errors import InputError
 from nlp_compliance.records import LABELS
+from nlp_compliance.report.copies import Sketches
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, write_workbook
 
 UNKNOWN_ACCOUNT = "（未注明账号）"
-# Values of one MinHash that must agree for two texts to count as one copy, as a share.
-_NEAR = 0.7
-# The sketch is cut into bands of this many values; texts that share a band are compared.
-_BAND_HEX = 4 * 8
-_VALUE_HEX = 8
 _SHOWN_DOCUMENTS = 300
+# Groups of copies in a report, the widest spread first, and documents named in each.
+_SHOWN_GROUPS = 300
+_SHOWN_COPIES = 20
 _QUOTED = 12
 
 
@@ -43,7 +44,6 @@ class Case:
     risk: str
     labels: tuple[str, ...]
     evidence: tuple[tuple[str, str], ...]
-    minhash: str
     is_new: bool
 
 
@@ -63,13 +63,16 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Documents that spread one copy, in order of the scan."""
+    """Documents that spread one copy: how many, how many of them with findings, by whom, and the first of them."""
 
+    documents: int
+    flagged: int
+    accounts: tuple[str, ...]
     cases: tuple[Case, ...]
 
     @property
-    def accounts(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(c.account for c in self.cases))
+    def rank(self) -> tuple[bool, int, int]:
+        return self.flagged > 0, len(self.accounts), self.documents
 
 
 @dataclass(slots=True)
@@ -83,6 +86,8 @@ class Monitor:
     accounts: dict[str, Account] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     copies: list[Copies] = field(default_factory=list)
+    # Groups of copies found; `copies` holds the first of them.
+    groups: int = 0
     partly_read: int = 0
     compared: bool = False
     gone: int = 0
@@ -100,21 +105,63 @@ class Monitor:
         return sorted(self.accounts.values(), key=lambda a: (*a.rank, a.documents), reverse=True)
 
 
+@dataclass(slots=True)
+class _Spread:
+    """What is kept of every document to tell who copies whom: its sketch, account, findings, and place in the file."""
+
+    sketches: Sketches = field(default_factory=Sketches)
+    accounts: array[int] = field(default_factory=lambda: array("I"))
+    flagged: bytearray = field(default_factory=bytearray)
+    places: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, row: dict[str, Any], place: int, account: int) -> None:
+        if self.sketches.add(row.get("copy", {}).get("minhash", "")):
+            self.accounts.append(account)
+            self.flagged.append(bool(_labels(row)))
+            self.places.append(place)
+
+
 def gather(results: Path, previous: Path | None = None) -> Monitor:
     """The figures of one scan (`.jsonl`), against an earlier one. Raises InputError naming the line that is no result."""
-    before = {row["id"]: _labels(row) for row in _rows(previous)} if previous else {}
-    monitor = Monitor(compared=previous is not None)
+    before = {row["id"]: _labels(row) for _, row in _rows(previous)} if previous else {}
+    monitor, spread = Monitor(compared=previous is not None), _Spread()
     seen: set[str] = set()
-    for row in _rows(results):
-        seen.add(row["id"])
+    numbers: dict[str, int] = {}
+    for place, row in _rows(results):
+        if monitor.compared:
+            seen.add(row["id"])
         _count(monitor, row, before)
+        spread.add(row, place, numbers.setdefault(_account(row), len(numbers)))
     monitor.gone = sum(1 for identifier, labels in before.items() if labels and identifier not in seen)
     monitor.cases.sort(key=lambda c: ("high", "medium", "low", "none").index(c.risk))
-    monitor.copies = _copies(monitor.cases)
+    _add_copies(monitor, spread, list(numbers), results, before)
     return monitor
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _add_copies(
+    monitor: Monitor, spread: _Spread, names: list[str], results: Path, before: dict[str, tuple[str, ...]]
+) -> None:
+    """Groups with findings first, then the widest spread; the rows of those shown are read once more."""
+    found = [
+        (members, Copies(len(members), sum(spread.flagged[m] for m in members), accounts, ()))
+        for members in spread.sketches.groups()
+        for accounts in [tuple(dict.fromkeys(names[spread.accounts[m]] for m in members))]
+    ]
+    found.sort(key=lambda pair: pair[1].rank, reverse=True)
+    monitor.groups = len(found)
+    with results.open("rb") as stream:
+        for members, copies in found[:_SHOWN_GROUPS]:
+            cases = []
+            for member in members[:_SHOWN_COPIES]:
+                stream.seek(spread.places[member])
+                row = orjson.loads(stream.readline())
+                cases.append(_case(row, _is_new(monitor, row, before)))
+            monitor.copies.append(replace(copies, cases=tuple(cases)))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(place in bytes, row) of every result."""
+    place = 0
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
@@ -124,7 +171,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 raise InputError(
                     f"{path}: line {number} is no result of a scan; give the .jsonl that scan wrote"
                 ) from error
-            yield row
+            yield place, row
+            place += len(line)
+
+
+def _account(row: dict[str, Any]) -> str:
+    return row.get("source", {}).get("account") or UNKNOWN_ACCOUNT
 
 
 def _labels(row: dict[str, Any]) -> tuple[str, ...]:
@@ -132,8 +184,7 @@ def _labels(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _count(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, ...]]) -> None:
-    source, labels = row.get("source", {}), _labels(row)
-    name = source.get("account") or UNKNOWN_ACCOUNT
+    name, labels = _account(row), _labels(row)
     account = monitor.accounts.setdefault(name, Account(name))
     account.documents += 1
     monitor.documents += 1
@@ -144,22 +195,27 @@ def _count(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, .
         return
     account.labels.update(labels)
     monitor.labels.update(labels)
-    week = _week(source.get("published"))
-    monitor.weeks[week].update(labels)
-    evidence = tuple((f["label"], f["text"]) for f in row["findings"] if f["verdict"] == "violation" and f["text"])
-    monitor.cases.append(
-        Case(
-            id=row["id"],
-            account=name,
-            title=source.get("title") or row["id"],
-            url=_link(source.get("url")),
-            week=week,
-            risk=row["risk"],
-            labels=labels,
-            evidence=evidence,
-            minhash=row.get("copy", {}).get("minhash", ""),
-            is_new=monitor.compared and not set(labels) <= set(before.get(row["id"], ())),
-        )
+    case = _case(row, _is_new(monitor, row, before))
+    monitor.weeks[case.week].update(labels)
+    monitor.cases.append(case)
+
+
+def _is_new(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, ...]]) -> bool:
+    return monitor.compared and not set(_labels(row)) <= set(before.get(row["id"], ()))
+
+
+def _case(row: dict[str, Any], is_new: bool) -> Case:
+    source = row.get("source", {})
+    return Case(
+        id=row["id"],
+        account=_account(row),
+        title=source.get("title") or row["id"],
+        url=_link(source.get("url")),
+        week=_week(source.get("published")),
+        risk=row["risk"],
+        labels=_labels(row),
+        evidence=tuple((f["label"], f["text"]) for f in row["findings"] if f["verdict"] == "violation" and f["text"]),
+        is_new=is_new,
     )
 
 
@@ -173,36 +229,6 @@ def _week(published: str | None) -> str:
         return "未注明日期"
     year, week, _ = date.fromisoformat(published[:10]).isocalendar()
     return f"{year}年第{week:02}周"
-
-
-def _copies(cases: Iterable[Case]) -> list[Copies]:
-    """Groups of near-identical texts, the widest spread first (MinHash with banding, joined by union-find)."""
-    pool = [c for c in cases if c.minhash]
-    parent = list(range(len(pool)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    buckets: dict[tuple[int, str], int] = {}
-    for i, case in enumerate(pool):
-        for start in range(0, len(case.minhash), _BAND_HEX):
-            first = buckets.setdefault((start, case.minhash[start : start + _BAND_HEX]), i)
-            if first != i and _alike(pool[first].minhash, case.minhash):
-                parent[root(i)] = root(first)
-    groups: dict[int, list[Case]] = defaultdict(list)
-    for i, case in enumerate(pool):
-        groups[root(i)].append(case)
-    found = [Copies(tuple(g)) for g in groups.values() if len(g) > 1]
-    return sorted(found, key=lambda c: (len(c.accounts), len(c.cases)), reverse=True)
-
-
-def _alike(a: str, b: str) -> bool:
-    starts = range(0, min(len(a), len(b)), _VALUE_HEX)
-    same = sum(a[i : i + _VALUE_HEX] == b[i : i + _VALUE_HEX] for i in starts)
-    return same >= _NEAR * len(starts)
 
 
 def write_monitor(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
@@ -240,7 +266,9 @@ def _xlsx(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
     weeks = sorted(monitor.weeks)
     accounts = [[a.name, a.documents, *a.rank, _common(a, rulebook)] for a in monitor.ranked_accounts]
     by_week = [[name(label), *(monitor.weeks[w][label] for w in weeks), monitor.labels[label]] for label in labels]
-    copies = [[len(c.accounts), len(c.cases), "；".join(c.accounts), c.cases[0].title] for c in monitor.copies]
+    copies = [
+        [len(c.accounts), c.documents, c.flagged, "；".join(c.accounts), c.cases[0].title] for c in monitor.copies
+    ]
     cases = [
         [c.id, c.account, c.title, c.url, c.week, RISKS[c.risk], "是" if c.is_new else "", name(label), text]
         for c in monitor.cases
@@ -252,7 +280,7 @@ def _xlsx(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
             ("概况", ["项目", "篇数"], _figures(monitor)),
             ("账号", ["账号", "文章数", "高风险", "中风险", "低风险", "主要问题"], accounts),
             ("标签与周", ["标签", *weeks, "合计"], by_week),
-            ("同文传播", ["账号数", "篇数", "账号", "标题"], copies),
+            ("同文传播", ["账号数", "篇数", "有问题篇数", "账号", "标题"], copies),
             ("明细", ["编号", "账号", "标题", "链接", "周", "风险", "较上次新增", "标签", "证据"], cases),
         ],
     )
@@ -265,7 +293,7 @@ def _common(account: Account, rulebook: Rulebook) -> str:
 def _figures(monitor: Monitor) -> list[list[object]]:
     figures: list[list[object]] = [["检查", monitor.documents]]
     figures += [[f"{RISKS[key]}风险", monitor.risks[key]] for key in ("high", "medium", "low", "none")]
-    figures += [["未完整读取", monitor.partly_read], ["同文传播（组）", len(monitor.copies)]]
+    figures += [["未完整读取", monitor.partly_read], ["同文传播（组）", monitor.groups]]
     if monitor.compared:
         figures += [["较上次新增", sum(c.is_new for c in monitor.cases)], ["上次有问题、本次未再出现", monitor.gone]]
     return figures

@@ -2,6 +2,11 @@
 
 Tasks stream from the driver and come back in order into the same journal, so a cluster scan is resumed like a local
 one. An actor that dies is started again and its task done again by Ray; a task has no effect but its rows.
+
+These are actors of Ray itself, not a pipeline of Ray Data. Ray Data reads its sources in tasks of its own, listed before
+the start, and merges and repeats blocks as it sees fit; it has no source that the driver feeds. But here the driver must
+feed: it starts in the middle of a table after a kill, takes reposts out before they are sent, and counts a task as done
+when its rows are on the disk.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ _RESTARTS = 5
 def in_cluster(actors: int, *, address: str | None = None) -> Engine:
     """An engine of `actors` Ray actors; `address` of a running cluster, else one is started on this machine.
 
-    Files must lie on a path that every node sees under the same name. Raises MissingExtraError without the extra.
+    Files must lie on a path that every node sees under the same name, or at an address of fsspec. Raises MissingExtraError without the extra.
     """
 
     def run(job: Job, tasks: Iterable[Task]) -> Iterator[tuple[Task, list[Row]]]:

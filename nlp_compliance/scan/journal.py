@@ -2,7 +2,7 @@
 
 Whatever moment the program is killed at, everything up to the last mark is kept and everything after it is done
 again; so nothing is lost and nothing stands twice. `<out>.part` becomes the output and `<out>.errors.jsonl` when the
-last task is done.
+last task is done; a dataset (`dataset.py`) takes rows out earlier, and what it notes of them stands as `state`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any, BinaryIO
 import orjson
 
 from nlp_compliance.errors import InputError
+from nlp_compliance.ingest.places import whole
 from nlp_compliance.scan.tasks import Done
 from nlp_compliance.scan.worker import Row
 
-_ROW, _ERROR, _MARK, _HEAD = b"r", b"e", b"m", b"h"
+_ROW, _ERROR, _MARK, _HEAD, _STATE = b"r", b"e", b"m", b"h", b"s"
 
 
 class Journal:
-    """The open work file. `done` says what an earlier run of the same command finished.
+    """The open work file. `done` says what an earlier run of the same command finished, `pending` the bytes of good
+    rows in the file, `state` what the last `cut` kept.
 
     Raises InputError when the work file belongs to a different command.
     """
@@ -30,6 +32,8 @@ class Journal:
     def __init__(self, path: Path, command: dict[str, object], *, restart: bool = False) -> None:
         self.path = path
         self.done = Done.nothing()
+        self.pending = 0
+        self.state: dict[str, Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if restart:
             path.unlink(missing_ok=True)
@@ -45,7 +49,7 @@ class Journal:
         """Bytes of the work file that count."""
         kept = 0
         with self.path.open("rb") as stream:
-            place = 0
+            place = pending = 0
             for line in stream:
                 place += len(line)
                 if not line.endswith(b"\n"):
@@ -60,15 +64,32 @@ class Journal:
                 elif line.startswith(_MARK):
                     name, rows = orjson.loads(line[1:])
                     self.done.add((name, rows))
+                    self.pending += pending
+                    kept, pending = place, 0
+                elif line.startswith(_STATE):
+                    self.state = orjson.loads(line[1:])
                     kept = place
+                elif line.startswith(_ROW):
+                    pending += len(line)
         return kept
 
     def add(self, key: tuple[str, int], rows: Iterable[Row]) -> None:
         """Writes the rows of one task and its mark; on return they are on the disk."""
         for row in rows:
             self._file.write((_ERROR if row.failed else _ROW) + row.line + b"\n")
+            self.pending += 0 if row.failed else len(row.line) + 2
         self._file.write(_MARK + orjson.dumps(key) + b"\n")
         self._sync()
+
+    def cut(self, state: dict[str, Any]) -> None:
+        """Forgets the good rows, which stand elsewhere by now, and keeps `state` for them; both at once or neither."""
+        with whole(self.path) as draft, self.path.open("rb") as old, draft.open("wb") as new:
+            new.writelines(line for line in old if not line.startswith((_ROW, _STATE)))
+            new.write(_STATE + orjson.dumps(state) + b"\n")
+        self._file.close()
+        self._file = self.path.open("r+b")
+        self._file.seek(0, os.SEEK_END)
+        self.state, self.pending = state, 0
 
     def _sync(self) -> None:
         self._file.flush()

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import orjson
@@ -17,11 +17,14 @@ import orjson
 from nlp_compliance.checker import Checker
 from nlp_compliance.errors import InputError, NlpComplianceError
 from nlp_compliance.ingest.isolate import starting_children
+from nlp_compliance.ingest.places import Place, is_far, whole
 from nlp_compliance.ingest.reader import Failure, Item, Reader, expand
 from nlp_compliance.records import Document, Report
 from nlp_compliance.rulebook import load_rulebook
+from nlp_compliance.scan.dataset import PART_BYTES, Dataset, part_state
 from nlp_compliance.scan.journal import Journal, command_of
 from nlp_compliance.scan.outputs import write_output
+from nlp_compliance.scan.reposts import Reposts
 from nlp_compliance.scan.summary import Scanned, Summary
 from nlp_compliance.scan.tasks import Task, plan
 from nlp_compliance.scan.worker import Job, Row, Worker
@@ -35,7 +38,7 @@ Progress = Callable[[int, int], None]
 Engine = Callable[[Job, Iterable[Task]], Iterator[tuple[Task, list[Row]]]]
 
 
-def read_all(paths: Sequence[Path], reader: Reader) -> Iterator[Item]:
+def read_all(paths: Sequence[Place], reader: Reader) -> Iterator[Item]:
     """Documents of all paths in order."""
     for path in expand(paths):
         yield from reader.read_path(path)
@@ -55,44 +58,62 @@ def _result(document: Document, result: Report | NlpComplianceError) -> Scanned 
     return Scanned(document, result) if isinstance(result, Report) else Failure(document.id, result)
 
 
-def errors_path(out: Path) -> Path:
+def errors_path(out: Place) -> Place:
     return out.with_name(out.name + ".errors.jsonl")
 
 
 def scan_to_file(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Place],
+    out: Place,
     job: Job,
     *,
     engine: Engine,
+    partition_by: str | None = None,
+    work: Path | None = None,
     restart: bool = False,
     retry_errors: bool = False,
     progress: Progress = lambda weight, documents: None,
 ) -> Summary:
     """Scans `paths` into `out` and its errors file; after any interruption the same call goes on where it was.
 
-    Raises InputError when a work file of another command is in the way or there is nothing to retry.
+    With `partition_by` (a key of `dataset.PARTITIONS`) `out` is a folder of Parquet files. Progress is kept in the
+    folder `work`, by default beside `out`, and for a far `out` in the current folder: only a file system of this
+    machine can append line by line.
+    Raises InputError when a work file of another command is in the way, `out` is a dataset already, or there is
+    nothing to retry.
     """
+    kept = _work_path(out, work)
     if retry_errors:
-        job = _retry(out, job)
-    journal = Journal(_work_path(out), _command(paths, job, out), restart=restart)
+        job = _retry(out, kept, job)
+    if restart:
+        kept.unlink(missing_ok=True)
+    dataset = Dataset(out, partition_by, load_rulebook(job.settings.rules_dirs)) if partition_by is not None else None
+    if dataset is not None and not kept.exists():
+        dataset.claim(replace=restart)
+    journal = Journal(kept, _command(paths, job, out, partition_by))
     try:
         if retry_errors and not journal.done.files and not journal.done.rows:
             journal.add(("", 0), _rows_of(out))
-        for task, rows in engine(job, plan(paths, job.reader(), journal.done, without=_own_files(out))):
+        own = frozenset(map(str, (out, kept, errors_path(out))))
+        reposts = Reposts(job)
+        for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
+            rows = reposts.rows(answer)
             journal.add(task.key, rows)
             progress(task.weight, len(rows))
-        return _finish(journal, out, job)
+            if dataset is not None:
+                dataset.take(journal, least=PART_BYTES)
+        return _finish(journal, out, job, dataset)
     finally:
         journal.close()
 
 
-def _command(paths: Sequence[Path], job: Job, out: Path) -> dict[str, object]:
+def _command(paths: Sequence[Place], job: Job, out: Place, partition_by: str | None) -> dict[str, object]:
     """What must be the same for a work file to be continued."""
     settings = job.settings
     return {
         "paths": [str(p) for p in paths],
-        "out": out.name,
+        "out": str(out) if is_far(out) else out.name,
+        "partition_by": partition_by,
         "as_of": job.as_of,
         "text_column": job.text_column,
         "only": sorted(job.only) if job.only is not None else None,
@@ -107,19 +128,14 @@ def _model_version(bundle: Path) -> str:
     return orjson.loads(manifest.read_bytes())["version"] if manifest.is_file() else "linear"
 
 
-def _work_path(out: Path) -> Path:
-    return out.with_name(out.name + ".part")
+def _work_path(out: Place, work: Path | None) -> Path:
+    beside = out.parent if isinstance(out, Path) else Path()
+    return (work or beside) / (out.name + ".part")
 
 
-def _own_files(out: Path) -> frozenset[str]:
-    """What a scan writes itself, should it stand in a folder that is scanned."""
-    made = (out, _work_path(out), errors_path(out))
-    return frozenset(str(p) for path in made for p in (path, path.with_name(path.name + ".draft")))
-
-
-def _retry(out: Path, job: Job) -> Job:
+def _retry(out: Place, kept: Path, job: Job) -> Job:
     """The job for what failed; for what a retry that was interrupted had set out to do, where there is one."""
-    begun = command_of(_work_path(out))
+    begun = command_of(kept)
     if begun is not None and isinstance(again := begun.get("only"), list):
         return replace(job, only=frozenset(again))
     errors = errors_path(out)
@@ -129,33 +145,37 @@ def _retry(out: Path, job: Job) -> Job:
     return replace(job, only=failed)
 
 
-def _rows_of(out: Path) -> Iterator[Row]:
+def _rows_of(out: Place) -> Iterator[Row]:
     with out.open("rb") as stream:
         for line in stream:
             yield Row(False, line.rstrip(b"\n"))
 
 
-def _finish(journal: Journal, out: Path, job: Job) -> Summary:
-    summary = Summary()
-    for line in journal.rows(failed=False):
-        summary.add_line(line)
-    write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs), list(summary.extras))
+def _finish(journal: Journal, out: Place, job: Job, dataset: Dataset | None) -> Summary:
+    if dataset is not None:
+        dataset.take(journal)
+        _, summary = part_state(journal)
+    else:
+        summary = Summary()
+        for line in journal.rows(failed=False):
+            summary.add_line(line)
+        write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs), list(summary.extras))
     summary.failed = _write_errors(errors_path(out), journal.rows(failed=True))
     journal.remove()
     return summary
 
 
-def _write_errors(target: Path, lines: Iterator[bytes]) -> int:
+def _write_errors(target: Place, lines: Iterator[bytes]) -> int:
     """The number of failures; no file where there are none."""
-    draft = target.with_name(target.name + ".draft")
+    first = next(lines, None)
+    if first is None:
+        target.unlink(missing_ok=True)
+        return 0
     count = 0
-    with draft.open("wb") as stream:
-        for line in lines:
+    with whole(target) as draft, draft.open("wb") as stream:
+        for line in chain((first,), lines):
             stream.write(line + b"\n")
             count += 1
-    draft.replace(target)
-    if not count:
-        target.unlink()
     return count
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any, BinaryIO
 import orjson
 
 from nlp_compliance.errors import MissingExtraError
+from nlp_compliance.ingest.places import Place, whole
 from nlp_compliance.rulebook import Rulebook
 
 SUFFIXES = (".jsonl", ".csv", ".xlsx", ".parquet")
 RISKS = {"high": "高", "medium": "中", "low": "低", "none": "无"}
-_COLUMNS = (
+COLUMNS = (
     "编号",
     "标题",
     "公众号",
@@ -38,16 +38,14 @@ _XLSX_ROWS = 1_048_575
 _PARQUET_BATCH = 2_048
 
 
-def write_output(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = ()) -> None:
+def write_output(target: Place, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = ()) -> None:
     """Rows (JSON lines without line feed) as the format of `target`'s suffix; the target appears complete or not at all.
 
     `extras` are the columns of the input that tables carry through.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(target.name + ".draft")
     writers = {".jsonl": _jsonl, ".csv": _csv, ".xlsx": _xlsx, ".parquet": _parquet}
-    writers[target.suffix.lower()](draft, rows, rulebook, extras)
-    os.replace(draft, target)
+    with whole(target) as draft:
+        writers[target.suffix.lower()](draft, rows, rulebook, extras)
 
 
 def _jsonl(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
@@ -78,12 +76,12 @@ def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Seque
 
 
 def _columns(extras: Sequence[str]) -> list[str]:
-    return [*_COLUMNS, *map(_own_name, extras)]
+    return [*COLUMNS, *map(_own_name, extras)]
 
 
 def _own_name(column: str) -> str:
     """The name of a column of the input in the output, where our own columns stand first."""
-    return f"{column}（原表）" if column in (*_COLUMNS, "report") else column
+    return f"{column}（原表）" if column in (*COLUMNS, "report") else column
 
 
 Sheets = Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]
@@ -122,21 +120,27 @@ def write_workbook(target: Path | BinaryIO, sheets: Sheets) -> None:
                         sheet.write(line, place, value, wrap)
 
 
-def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
+def arrow() -> tuple[Any, Any]:
+    """The modules pyarrow and pyarrow.parquet. Raises MissingExtraError without the extra `parquet`."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow
+        import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError(
             "Parquet needs the optional extra parquet; install it: pip install 'nlp-compliance[parquet]'"
         ) from error
-    text, whole = pa.string(), pa.int32()
+    return pyarrow, pyarrow.parquet
+
+
+def _parquet(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str]) -> None:
+    pa, pq = arrow()
+    text, count = pa.string(), pa.int32()
     columns = _columns(extras)
-    schema = pa.schema([*((c, whole if c == "问题数" else text) for c in columns), ("report", text)])
+    schema = pa.schema([*((c, count if c == "问题数" else text) for c in columns), ("report", text)])
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         batch: list[dict[str, Any]] = []
         for row in flat_rows(rows, rulebook, extras, with_report=True):
-            batch.append(row | {c: str(v) for c in columns[len(_COLUMNS) :] if (v := row[c]) is not None})
+            batch.append(row | {c: str(v) for c in columns[len(COLUMNS) :] if (v := row[c]) is not None})
             if len(batch) == _PARQUET_BATCH:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
                 batch.clear()

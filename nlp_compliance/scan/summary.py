@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -47,6 +48,27 @@ class Summary:
     partly_read: int = 0
     failed: int = 0
     extras: dict[str, None] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Any]:
+        """All counts but the failures as a dict that JSON can hold."""
+        return {
+            "risks": dict(self.risks),
+            "labels": dict(self.labels),
+            "accounts": dict(self.accounts),
+            "partly_read": self.partly_read,
+            "extras": dict(self.extras),
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Summary:
+        """The summary that gave `state`; an empty one of an empty dict."""
+        return cls(
+            risks=Counter(state.get("risks", {})),
+            labels=Counter(state.get("labels", {})),
+            accounts=Counter(state.get("accounts", {})),
+            partly_read=state.get("partly_read", 0),
+            extras=dict(state.get("extras", {})),
+        )
 
     @property
     def documents(self) -> int:

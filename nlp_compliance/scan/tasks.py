@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
+from nlp_compliance.ingest.places import Place
 from nlp_compliance.ingest.reader import KIND_OF_SUFFIX, STREAMED, Item, Reader, expand
 
 ROWS_PER_TASK = 64
@@ -24,7 +24,7 @@ class Task:
     """
 
     key: tuple[str, int]
-    files: tuple[Path, ...] = ()
+    files: tuple[Place, ...] = ()
     items: tuple[Item, ...] = ()
     weight: int = 0
 
@@ -48,9 +48,9 @@ class Done:
             self.files.update(name.split("\n"))
 
 
-def plan(paths: Sequence[Path], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
+def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
     """Tasks in the order of the input, without what is done and the paths in `without`. Same input, same tasks."""
-    light: list[Path] = []
+    light: list[Place] = []
     for path in expand(paths, without=without):
         kind = KIND_OF_SUFFIX.get(path.suffix.lower())
         if kind in STREAMED:
@@ -67,18 +67,18 @@ def plan(paths: Sequence[Path], reader: Reader, done: Done, *, without: Containe
     yield from _flushed(light)
 
 
-def _flushed(light: list[Path]) -> Iterator[Task]:
+def _flushed(light: list[Place]) -> Iterator[Task]:
     if light:
         yield _file_task(light)
         light.clear()
 
 
-def _file_task(files: Iterable[Path]) -> Task:
+def _file_task(files: Iterable[Place]) -> Task:
     files = tuple(files)
     return Task(("\n".join(map(str, files)), 0), files=files, weight=sum(map(_size, files)))
 
 
-def _table_tasks(path: Path, reader: Reader, first: int) -> Iterator[Task]:
+def _table_tasks(path: Place, reader: Reader, first: int) -> Iterator[Task]:
     items = islice(reader.read_path(path), first, None)
     end, size = first, _size(path)
     while chunk := tuple(islice(items, ROWS_PER_TASK)):
@@ -91,13 +91,14 @@ def _weight(items: Iterable[Item], most: int) -> int:
     return min(most, sum(3 * len(text) for item in items if (text := getattr(item, "text", ""))))
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except Exception:
+        # Only a progress bar suffers; reading the file tells what is wrong with it.
         return 0
 
 
-def total_weight(paths: Sequence[Path]) -> int:
+def total_weight(paths: Sequence[Place]) -> int:
     """Bytes of all input."""
     return sum(map(_size, expand(paths)))

@@ -37,6 +37,9 @@ class Job:
     # Ids to do again; None does all.
     only: frozenset[str] | None = None
 
+    def wants(self, item: Item) -> bool:
+        return self.only is None or item.id in self.only
+
     def reader(self) -> Reader:
         return isolated_reader(Reader(Limits.of(self.settings), self.text_column))
 
@@ -60,7 +63,7 @@ class Worker:
 
     def run(self, task: Task) -> list[Row]:
         """Rows of one task. Never raises for the input's sake."""
-        items = [i for i in self._items(task) if self.job.only is None or i.id in self.job.only]
+        items = [i for i in self._items(task) if self.job.wants(i)]
         documents = [i for i in items if isinstance(i, Document)]
         results = iter(self._results(documents))
         return [_row(item, item if isinstance(item, Failure) else next(results)) for item in items]
@@ -99,13 +102,29 @@ def text_hash(text: str) -> str:
 
 def result_row(document: Document, report: Report) -> dict[str, object]:
     """The output record: the report, where the text came from, the record's own further fields, marks of the copy."""
-    row = report_to_dict(report)
+    marks = {"sha256": text_hash(document.text), "minhash": minhash(document.text)}
+    return _placed(report_to_dict(report), document, marks)
+
+
+def repeat_row(row: Row, document: Document) -> Row:
+    """The row of a document whose text is that of `row`, byte for byte as if it had been scored."""
+    record = orjson.loads(row.line)
+    if row.failed:
+        return Row(True, orjson.dumps(record | {"id": document.id}))
+    marks = record.pop("copy")
+    del record["source"]
+    record.pop("extra", None)
+    record |= {"id": document.id, "coverage": plain(document.coverage)}
+    return Row(False, orjson.dumps(_placed(record, document, marks), option=orjson.OPT_NON_STR_KEYS))
+
+
+def _placed(record: dict[str, object], document: Document, marks: object) -> dict[str, object]:
     source = {k: v for k, v in plain(document.source).items() if v is not None and k != "extra"}
-    row["source"] = source
+    record["source"] = source
     if document.source.extra:
-        row["extra"] = document.source.extra
-    row["copy"] = {"sha256": text_hash(document.text), "minhash": minhash(document.text)}
-    return row
+        record["extra"] = document.source.extra
+    record["copy"] = marks
+    return record
 
 
 def error_row(failure: Failure) -> dict[str, object]:

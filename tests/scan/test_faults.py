@@ -56,7 +56,7 @@ def test_a_disk_that_takes_no_more_stops_the_scan_and_loses_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
     stopped = run(folder, out, small)
-    assert stopped.returncode == 2 and "写入失败" in stopped.stderr.decode() and not out.exists()
+    assert stopped.returncode == 2 and "读写失败" in stopped.stderr.decode() and not out.exists()
     assert run(folder, out).returncode == 0
     scan_to_file([folder], tmp_path / "whole.jsonl", JOB, engine=in_this_process)
     assert lines(out) == lines(tmp_path / "whole.jsonl")
