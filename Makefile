@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test serve lint fixtures mixed ocr memory bench corpus baseline train evaluate clean
+.PHONY: demo test serve lint fixtures mixed ocr memory bench load corpus baseline train evaluate clean
 
 demo: $(VENV)/.serving
 	$(BIN)/nlp-compliance scan data/samples --format table
@@ -39,8 +39,13 @@ ocr: $(VENV)/.development
 memory: $(VENV)/.development
 	$(RUN) -m benchmarks.memory
 
-bench: $(VENV)/.development
+# About twelve minutes on two cores that have nothing else to do; writes docs/benchmarks.md.
+bench: $(VENV)/.bench
 	$(RUN) -m benchmarks.run
+
+# 50 callers for five minutes; CALLERS and DURATION (in seconds) change that.
+load: $(VENV)/.development
+	$(RUN) -m benchmarks.load --callers $(or $(CALLERS),50) --seconds $(or $(DURATION),300)
 
 corpus: $(VENV)/.development
 	$(RUN) -m training.corpus build
@@ -66,6 +71,13 @@ $(VENV)/.serving: requirements.txt pyproject.toml
 $(VENV)/.development: $(VENV)/.serving training/requirements.txt tests/requirements.txt
 	$(RUN) -m pip install -q torch==2.13.0
 	$(RUN) -m pip install -q -r training/requirements.txt -r tests/requirements.txt
+	touch $@
+
+# Presidio, with which the product is compared, brings spaCy and gets an environment of its own.
+$(VENV)/.bench: $(VENV)/.development
+	$(RUN) -m pip install -q pyahocorasick==2.3.1
+	$(PYTHON) -m venv $(VENV)/presidio
+	$(VENV)/presidio/bin/python -m pip install -q presidio-analyzer==2.2.366
 	touch $@
 
 clean:

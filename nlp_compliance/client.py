@@ -180,7 +180,8 @@ def _report(row: Mapping[str, Any]) -> Report:
 
 def _outcome(row: Mapping[str, Any]) -> Report | RemoteError:
     if "error" in row:
-        return RemoteError(row["error"]["message"], code=row["error"]["code"], status=200)
+        said = row["error"]
+        return RemoteError(said["message"], code=said["code"], status=200, request_id=said.get("request_id", ""))
     return _report(row)
 
 

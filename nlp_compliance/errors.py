@@ -11,12 +11,16 @@ NlpComplianceError          code, HTTP-neutral base of everything raised on purp
 │   ├── RecordError         a line or row of a table is not a usable record
 │   ├── UnsupportedFormatError  no reader for this kind of file
 │   ├── UnreadableFileError a file of a known kind that cannot be read (broken, encrypted)
-│   └── LimitExceededError  a file or request is over a limit named in the settings
+│   ├── LimitExceededError  a file or request is over a limit named in the settings
+│   ├── NotThereError       no such thing, or it belongs to somebody else
+│   ├── ConflictError       the request contradicts an earlier one
+│   └── ReceiveTimeoutError the body came too slowly
 ├── UnauthorizedError       the caller has not shown the key or login the server asks for
 │   └── ForbiddenError      the person is known, the role does not allow it
 ├── MissingExtraError       an optional dependency is not installed
 ├── OverloadedError         the queue is full; come back after `retry_after_s`
-│   └── TooManyRequestsError  one caller has too many requests open
+│   ├── TooManyRequestsError  one caller has too many requests open
+│   └── NotReadyError       the result is still being made
 └── StoreError              the database refuses or holds something inconsistent
 """
 
@@ -71,6 +75,24 @@ class LimitExceededError(InputError):
     code = "limit_exceeded"
 
 
+class NotThereError(InputError):
+    """There is no such thing, or it belongs to somebody else, which is not told apart."""
+
+    code = "not_found"
+
+
+class ConflictError(InputError):
+    """The request contradicts an earlier one with the same idempotency key."""
+
+    code = "idempotency_conflict"
+
+
+class ReceiveTimeoutError(InputError):
+    """The body came more slowly than `max_receive_seconds` allow."""
+
+    code = "receive_timeout"
+
+
 class UnauthorizedError(NlpComplianceError):
     code = "unauthorized"
 
@@ -97,6 +119,12 @@ class TooManyRequestsError(OverloadedError):
     """One caller holds more open requests than `max_client_requests`."""
 
     code = "too_many_requests"
+
+
+class NotReadyError(OverloadedError):
+    """The result is still being made; come back after `retry_after_s`."""
+
+    code = "not_ready"
 
 
 class StoreError(NlpComplianceError):

@@ -18,6 +18,7 @@ from nlp_compliance.settings import Settings
 from nlp_compliance.store import keys
 from nlp_compliance.store.database import Database
 from nlp_compliance.store.schema import ApiKey
+from nlp_compliance.web.rates import Rates
 
 # How long a key that was found is believed without asking the database, in seconds; so long does a revocation take.
 _BELIEVED_S = 10.0
@@ -35,40 +36,23 @@ class Caller:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """Requests that may still be made; fills up evenly to `rate` a minute."""
-
-    rate: int
-    left: float
-    at: float
-
-    def take(self, now: float) -> float:
-        """Seconds to wait; 0 when the request may go on."""
-        self.left = min(float(self.rate), self.left + (now - self.at) * self.rate / 60)
-        self.at = now
-        if self.left >= 1:
-            self.left -= 1
-            return 0.0
-        return (1 - self.left) * 60 / self.rate
-
-
-@dataclass(slots=True)
 class Access:
-    """Decides about every call to the endpoint. `database` is None for a server without the review desk."""
+    """Decides about every call to the endpoint. `database` and `rates` are None for a server without the review desk."""
 
     settings: Settings
     database: Database | None
+    rates: Rates | None = None
     clock: Callable[[], float] = time.monotonic
     _known: dict[str, tuple[float, ApiKey | None]] = field(default_factory=dict)
-    _buckets: dict[int, _Bucket] = field(default_factory=dict)
     _asked: tuple[float, bool] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, request: Request, scope: str) -> Caller:
-        """Raises UnauthorizedError, ForbiddenError, or TooManyRequestsError with the time to wait."""
+        """Raises UnauthorizedError, ForbiddenError, TooManyRequestsError with the time to wait, or StoreError."""
         caller = self._caller(request)
         if scope not in caller.scopes:
-            raise ForbiddenError(f"this key does not have the scope `{scope}`; it has: {', '.join(caller.scopes)}")
+            has = ", ".join(sorted(caller.scopes))
+            raise ForbiddenError(f"this route needs the scope `{scope}`, the key has: {has}; ask the operator for it")
         if caller.key is not None:
             self._take(caller.key)
         return caller
@@ -83,7 +67,8 @@ class Access:
             return Caller(row.name, frozenset(row.scopes.split()), row)
         proxied = any(name in request.headers for name in _FORWARDED)
         if given or own or proxied or not self.settings.is_loopback or self._keys_exist():
-            raise UnauthorizedError("this server asks for a valid key; send the header `Authorization: Bearer <key>`")
+            found = "the key shown is unknown, expired or revoked" if given else "no key was shown"
+            raise UnauthorizedError(f"{found}; send the header `Authorization: Bearer <key>` with a valid key")
         return Caller("local", frozenset(keys.SCOPES))
 
     def _find(self, given: str) -> ApiKey | None:
@@ -113,11 +98,7 @@ class Access:
         return self._asked[1]
 
     def _take(self, key: ApiKey) -> None:
-        now = self.clock()
-        rate = max(1, key.rate_per_minute // self.settings.workers)
-        with self._lock:
-            bucket = self._buckets.setdefault(key.id, _Bucket(rate, float(rate), now))
-            wait = bucket.take(now)
+        wait = self.rates.take(key.id, key.rate_per_minute) if self.rates is not None else 0.0
         if wait:
             raise TooManyRequestsError(
                 f"this key may call {key.rate_per_minute} times a minute; repeat after the time in Retry-After",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from nlp_compliance import __version__
@@ -17,12 +18,13 @@ from nlp_compliance.checker import Checker, build_checker
 from nlp_compliance.errors import NlpComplianceError
 from nlp_compliance.records import Document, Report
 from nlp_compliance.settings import Settings
-from nlp_compliance.web import documents, errors, logs, openapi, reference, scoring
+from nlp_compliance.web import documents, errors, logs, manual, openapi, reference, scoring
 from nlp_compliance.web.access import Access
 from nlp_compliance.web.desk.app import Desk, add_desk, open_desk
 from nlp_compliance.web.live import LiveChecker
 from nlp_compliance.web.metrics import Metrics
 from nlp_compliance.web.queue import WorkQueue
+from nlp_compliance.web.rates import open_rates
 
 log = logging.getLogger("nlp_compliance.web")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -35,14 +37,16 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.live = LiveChecker(checker or build_checker(settings), settings, desk.database if desk else None)
         if desk is not None:
+            state.access.rates = open_rates(desk.database, settings.data_dir)
             desk.start(state.live, state.metrics)
         yield
         # What was accepted is finished: first the calls, then the upload in hand.
         state.queue.close()
         if desk is not None:
             desk.close()
+            state.access.rates.close()
 
-    app = FastAPI(title="nlp_compliance", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="nlp_compliance", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     state = app.state
     state.settings = settings
     state.live = None
@@ -63,6 +67,7 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
     )
     app.add_exception_handler(NlpComplianceError, errors.handle_known)
     app.add_exception_handler(HTTPException, errors.handle_http)
+    app.add_exception_handler(RequestValidationError, errors.handle_fields)
     app.middleware("http")(_observed)
     app.include_router(reference.router)
     app.include_router(scoring.router)
@@ -70,6 +75,7 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
         app.include_router(documents.router)
         add_desk(app, desk)
     openapi.describe(app)
+    manual.add_manual(app)
     return app
 
 
@@ -94,7 +100,7 @@ async def _observed(request: Request, call_next: Callable[[Request], Awaitable[R
         answer = await call_next(request)
     except Exception:
         log.exception("request failed", extra={"request_id": request.state.request_id})
-        answer = errors.response(request, 500, "internal", "an unexpected error; report the request_id")
+        answer = errors.internal(request)
     answer.headers["X-Request-Id"] = request.state.request_id
     seconds = time.perf_counter() - started
     route = getattr(request.scope.get("route"), "path", None) or "other"

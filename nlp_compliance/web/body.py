@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from nlp_compliance.errors import InputError, LimitExceededError, TextEncodingError
-from nlp_compliance.web.errors import ReceiveTimeoutError
+from nlp_compliance.errors import InputError, LimitExceededError, ReceiveTimeoutError, TextEncodingError
+from nlp_compliance.web.errors import said_of_fields
 
 M = TypeVar("M", bound=BaseModel)
 _MULTIPART_FRAME_BYTES = 16_384
@@ -46,10 +46,9 @@ def parse_body(data: bytes, model: type[M]) -> M:
         return model.model_validate(orjson.loads(data))
     except orjson.JSONDecodeError as error:
         kind = TextEncodingError if "surrogate" in str(error) or "UTF-8" in str(error) else InputError
-        raise kind(f"the body is no valid JSON in UTF-8: {error}") from error
+        raise kind(f"the body is no valid JSON in UTF-8: {error}; send an object as /docs describes it") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()[:10]]
-        raise InputError("; ".join(lines)) from error
+        raise InputError(said_of_fields(error.errors())) from error
 
 
 async def read_file(request: Request, limit: int) -> tuple[str, bytes]:
@@ -62,11 +61,13 @@ async def read_file(request: Request, limit: int) -> tuple[str, bytes]:
     try:
         form: FormData = await MultiPartParser(request.headers, whole(), max_files=1, max_fields=0).parse()
     except (MultiPartException, KeyError, UnicodeError, ValueError) as error:
-        raise InputError(f"the body is no multipart form with one file in the field `file`: {error}") from error
+        raise InputError(
+            f"the body is no multipart form with one file in the field `file`: {error}; see /docs"
+        ) from error
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise InputError("the form holds no file in the field `file`")
+            raise InputError("the form holds no file in the field `file`; send one, or JSON with the field `text`")
         content = await file.read()
         if len(content) > limit:
             raise LimitExceededError(f"the file is over {limit} bytes (max_upload_bytes); split it")

@@ -11,12 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from nlp_compliance.errors import InputError
+from nlp_compliance.errors import InputError, NotReadyError, NotThereError
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
 from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
 from nlp_compliance.web.body import json_answer, parse_body, read_body, read_file
-from nlp_compliance.web.errors import NotReadyError, NotThereError
 from nlp_compliance.web.intake import accept
 from nlp_compliance.web.scoring import caller_of
 
@@ -85,7 +84,10 @@ async def submit(request: Request) -> Response:
     desk, limit = request.app.state.desk, request.app.state.settings.max_upload_bytes
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InputError("Idempotency-Key holds 1 to 128 printable ASCII characters without blanks")
+        raise InputError(
+            f"the header Idempotency-Key has {len(key)} characters; allowed are 1 to 128 printable ASCII characters "
+            "without blanks; send a UUID, for example"
+        )
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         name, data = await read_file(request, limit)
     else:
@@ -147,7 +149,10 @@ def _own(session: Session, caller: Caller, identifier: str) -> Upload:
     upload = session.get(Upload, number)
     mine = caller.key.id if caller.key else None
     if upload is None or upload.key_id != mine or upload.owner_id is not None:
-        raise NotThereError(f"this key has no upload {identifier[:20]!r}")
+        raise NotThereError(
+            f"this key has no upload {identifier[:20]!r}; ask with the key that sent it, or send it again if it was "
+            "deleted after the time of retention"
+        )
     return upload
 
 
@@ -168,7 +173,10 @@ def _result(desk: Any, caller: Caller, identifier: str) -> dict[str, Any]:
     with desk.database.reading() as session:
         upload = _own(session, caller, identifier)
         if upload.status in ("queued", "running"):
-            raise NotReadyError(f"upload {upload.id} is {upload.status}; ask again later", retry_after_s=_POLL_S)
+            raise NotReadyError(
+                f"upload {upload.id} is {upload.status}; ask again after the seconds in Retry-After",
+                retry_after_s=_POLL_S,
+            )
         documents, failures = _parts(session, upload)
         return {
             **_row(upload, len(documents), len(failures)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 
+from nlp_compliance.errors import ConflictError
 from nlp_compliance.store import repository
 from nlp_compliance.store.database import Database
 from nlp_compliance.store.files import FileStore
 from nlp_compliance.store.schema import ApiKey, Upload, User
-from nlp_compliance.web.errors import ConflictError
 
 _LONGEST_NAME = 200
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from nlp_compliance.records import Report
+from nlp_compliance.web.errors import ERROR_SCHEMA
+from nlp_compliance.web.schemas import ScoreRequest
 
 _REF = "#/components/schemas/{model}"
 _ITEM_ERROR: dict[str, Any] = {
@@ -17,11 +19,7 @@ _ITEM_ERROR: dict[str, Any] = {
     "required": ["id", "error"],
     "properties": {
         "id": {"type": "string"},
-        "error": {
-            "type": "object",
-            "required": ["code", "message"],
-            "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
-        },
+        "error": ERROR_SCHEMA,
     },
 }
 
@@ -59,6 +57,8 @@ def _maker(app: FastAPI) -> Callable[[], dict[str, Any]]:
             schemas = components.setdefault("schemas", {})
             schemas.update(schema.pop("$defs", {}))
             schemas["Report"] = schema
+            # The bodies of requests are read by the routes themselves; what they refer to is named here.
+            schemas["ScoreRequest"] = ScoreRequest.model_json_schema(ref_template=_REF)
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             # An empty alternative: on loopback a server without keys asks for none.
             document["security"] = [{"key": []}, {}]

@@ -68,16 +68,17 @@ async def score_batch(request: Request) -> Response:
     documents = [_document(item) for item in batch.items]
     results = await state.queue.run(place_of(request, caller), documents)
     state.metrics.reports(results)
-    return json_answer({"results": [_row(d, r) for d, r in zip(documents, results, strict=True)]})
+    return json_answer({"results": [_row(request, d, r) for d, r in zip(documents, results, strict=True)]})
 
 
 def _document(item: ScoreRequest) -> Document:
     return Document(id=item.id, text=item.text, source=Source(published=item.published))
 
 
-def _row(document: Document, result: Report | BaseException) -> dict[str, Any]:
+def _row(request: Request, document: Document, result: Report | BaseException) -> dict[str, Any]:
     if isinstance(result, NlpComplianceError):
-        return {"id": document.id, "error": {"code": result.code, "message": str(result)}}
+        return {"id": document.id, "error": errors.shape(result.code, str(result), request)}
     if isinstance(result, BaseException):
-        return {"id": document.id, "error": {"code": "internal", "message": "an unexpected error with this text"}}
+        said = "a fault of this server with this text; send it alone once, then report the request_id"
+        return {"id": document.id, "error": errors.shape("internal", said, request)}
     return report_to_dict(result)

@@ -9,6 +9,7 @@ from nlp_compliance.store import people
 from nlp_compliance.web.desk import state
 from tests.store import postgres
 from tests.web.acting import running
+from tests.web.serving import Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +48,20 @@ def database_url(request):
 def desk(tmp_path, database_url):
     with running(tmp_path, database_url=database_url) as pair:
         yield pair
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Starts `serve.py` on an own port and folder; whatever still runs at the end is killed."""
+    made = []
+
+    def started(**arguments) -> Server:
+        own = Server(tmp_path / "data", **arguments)
+        made.append(own)
+        own.start()
+        return own
+
+    yield started
+    for own in made:
+        if own.process.poll() is None:
+            own.kill()

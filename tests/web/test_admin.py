@@ -119,8 +119,10 @@ def test_the_page_of_the_interface_names_every_route_scope_and_error(tmp_path):
         for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, NlpComplianceError) and found is not NlpComplianceError:
                 assert f"`{found.code}`" in page, found
-    for status in errors._MEANINGS:
-        assert f"| {status}" in page
+    for kind in errors.KINDS:
+        assert f"| {kind.status} | `{kind.code}` | {kind.when} | {kind.todo} |" in page
+    for code, when in errors.PARTS.items():
+        assert f"| `{code}` | {when} |" in page
 
 
 def test_the_page_of_deployment_names_every_figure():

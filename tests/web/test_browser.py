@@ -224,6 +224,25 @@ def test_pages_fit_a_narrow_screen(people_pages, site):
     shoot(page, "login")
 
 
+def test_the_description_of_the_interface_needs_no_network(people_pages, site):
+    url, _ = site
+    page = people_pages("钱看", viewport={"width": 1280, "height": 900})
+    elsewhere = []
+    page.on(
+        "request", lambda request: elsewhere.append(request.url) if not request.url.startswith((url, "data:")) else None
+    )
+    for name, width in (("docs", 1280), ("narrow-docs", 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("/docs")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{name} is {wide} pixels wider than the screen"
+        # The stylesheet is in force: it came through the content policy.
+        assert page.evaluate("getComputedStyle(document.querySelector('.verb')).color") == "rgb(255, 255, 255)"
+        shoot(page, name)
+    page.get_by_role("navigation").get_by_role("link", name="Errors").click()
+    assert page.url.endswith("#errors") and elsewhere == []
+
+
 NASTY = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 

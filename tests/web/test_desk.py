@@ -326,3 +326,9 @@ def test_the_same_idempotency_key_is_one_upload(desk):
             for _ in range(2)
         )
         assert one.id == two.id
+
+
+@pytest.mark.parametrize("asked", ["until=9999-12-31", "since=0001-01-01&until=0001-01-01", "since=yesterday"])
+def test_any_day_may_be_asked_for(desk, asked):
+    app, _ = desk
+    assert Person(app, "钱看").get(f"/?{asked}").status_code == 200

@@ -1,83 +1,22 @@
 """Servers that are killed, databases that crash, disks that are full: nothing accepted is lost, nothing is done twice."""
 
 import errno
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from nlp_compliance.client import Client, RemoteError
-from nlp_compliance.settings import PREFIX
 from nlp_compliance.store import audit, files, repository
 from nlp_compliance.store.database import Database, sqlite_url
 from nlp_compliance.store.schema import StoredDocument, Upload
 from tests.store import postgres
 from tests.web.acting import AD, Person, settle
-
-ROOT = Path(__file__).parents[2]
-# Generous, because a busy machine is no fault of the server.
-_START_S = 180
-
-
-class Server:
-    """`serve.py` as a process of its own."""
-
-    def __init__(self, folder: Path, database_url: str = "", **settings) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        own = {"DATA_DIR": folder, "DATABASE_URL": database_url, "DETECTORS": "lexical", "PORT": self.port, **settings}
-        self.environment = {**os.environ, **{PREFIX + k: str(v) for k, v in own.items()}}
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, str(ROOT / "serve.py")]
-        # A session of its own, so that its worker processes can be killed with it.
-        self.process = subprocess.Popen(
-            command, env=self.environment, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/"
-        )
-        end = time.monotonic() + _START_S
-        while True:
-            try:
-                Client(self.url, timeout_s=2, retries=0).labels()
-                return
-            except RemoteError:
-                assert time.monotonic() < end and self.process.poll() is None, "the server did not start"
-                time.sleep(0.05)
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(180)
-
-
-@pytest.fixture
-def server(tmp_path):
-    made = []
-
-    def started(**arguments) -> Server:
-        own = Server(tmp_path / "data", **arguments)
-        made.append(own)
-        own.start()
-        return own
-
-    yield started
-    for own in made:
-        if own.process.poll() is None:
-            own.kill()
+from tests.web.serving import START_S, Server
 
 
 def send(server: Server, number: int, accepted: dict[int, str]) -> None:
@@ -122,14 +61,14 @@ def accepted_by(server: Server, count: int, meanwhile) -> None:
 
 
 def reach(accepted: dict[int, str], number: int) -> None:
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + START_S
     while len(accepted) < number:
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_a_server_killed_in_the_middle_of_uploads_loses_and_repeats_nothing(server, tmp_path, pytestconfig):
-    count = 200 if pytestconfig.getoption("--slow") else 40
+    count = 200 if pytestconfig.getoption("--slow") else 20
     own = server()
 
     def killing(accepted: dict[int, str]) -> None:
@@ -228,3 +167,33 @@ def test_a_full_disk_refuses_the_upload_and_leaves_nothing_half_done(desk, monke
         assert session.query(Upload).count() == 0
     reviewer.post("/uploads", text=AD)
     settle(state)
+
+
+@pytest.mark.slow
+def test_a_database_that_cannot_grow_refuses_and_goes_on_when_there_is_room(server, tmp_path):
+    own = server()
+    own.stop()
+    # No file may grow beyond what the empty desk needs and a little more: first its log is full, then everything.
+    own.most_file_bytes = 400_000
+    own.start()
+    client = Client(own.url, timeout_s=60, retries=0)
+    accepted, refused = [], []
+    for number in range(60):
+        try:
+            accepted.append(
+                client.submit(f"第{number}份。{AD * 150}".encode(), f"{number}.txt", idempotency_key=f"k-{number}").id
+            )
+        except RemoteError as error:
+            refused.append(error)
+        if len(refused) >= 3:
+            break
+    assert refused and {(e.status, e.code) for e in refused} == {(503, "store_error")}
+    assert client.score(AD).risk == "high"
+    own.stop()
+    own.most_file_bytes = 0
+    own.start()
+    for number in range(len(accepted) + len(refused)):
+        client.submit(f"第{number}份。{AD * 150}".encode(), f"{number}.txt", idempotency_key=f"k-{number}")
+    database = Database(sqlite_url(tmp_path / "data"))
+    finished(database, len(accepted) + len(refused))
+    database.close()

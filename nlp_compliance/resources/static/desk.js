@@ -50,6 +50,8 @@ function findings() {
     current = index;
     document.querySelectorAll(".current").forEach(e => e.classList.remove("current"));
     cards[index].classList.add("current");
+    // Tab goes on inside the card, and a screen reader says where one is.
+    cards[index].focus({ preventScroll: true });
     cards[index].scrollIntoView({ block: "nearest" });
     const number = cards[index].id.slice(1);
     const marks = [...document.querySelectorAll("#text mark")].filter(m => m.dataset.n.split(" ").includes(number));
@@ -60,15 +62,16 @@ function findings() {
   document.querySelectorAll("#text mark").forEach(m => m.addEventListener("click", () => go(cards.findIndex(c => c.id === "f" + m.dataset.n.split(" ")[0]))));
   document.addEventListener("keydown", e => {
     if (e.ctrlKey || e.metaKey || e.altKey || /INPUT|TEXTAREA|SELECT/.test(e.target.tagName)) return;
-    if (e.key === "n") go(current + 1);
-    else if (e.key === "p") go(current - 1);
-    else if ((e.key === "a" || e.key === "d") && current >= 0) {
+    const key = e.key.toLowerCase();
+    if (key === "n") go(current + 1);
+    else if (key === "p") go(current - 1);
+    else if ((key === "a" || key === "d") && current >= 0) {
       const form = cards[current].querySelector("form.decide");
       if (!form) return;
       e.preventDefault();
       const reason = form.elements.reason;
-      if (e.key === "d" && !reason.value.trim()) { form.dataset.enter = "dismiss"; reason.focus(); return; }
-      form.requestSubmit(form.querySelector(`button[value=${e.key === "a" ? "accept" : "dismiss"}]`));
+      if (key === "d" && !reason.value.trim()) { form.dataset.enter = "dismiss"; reason.focus(); return; }
+      form.requestSubmit(form.querySelector(`button[value=${key === "a" ? "accept" : "dismiss"}]`));
     }
   });
   // Enter in the field of reasons would press the first button, 确认; after `d` it has to mean 排除.

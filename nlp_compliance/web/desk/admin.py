@@ -8,11 +8,11 @@ import orjson
 from fastapi import APIRouter, Form, Request, Response
 from sqlalchemy import select
 
+from nlp_compliance.errors import NotThereError
 from nlp_compliance.store import audit, feedback, people
 from nlp_compliance.store.schema import AuditEntry, User
 from nlp_compliance.web.desk import auditview
 from nlp_compliance.web.desk.pages import Admin, Approver, back, desk_of, file_answer, page
-from nlp_compliance.web.errors import NotThereError
 
 router = APIRouter(include_in_schema=False)
 _ENTRIES_SHOWN = 200

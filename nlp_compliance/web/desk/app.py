@@ -9,26 +9,20 @@ from typing import Any
 from asgi_csrf import asgi_csrf
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nlp_compliance.errors import NlpComplianceError
 from nlp_compliance.store import people
 from nlp_compliance.web.desk import admin, decisions, documents, login, pages, rules, uploads, worklist
 from nlp_compliance.web.desk.state import Desk, open_desk, setup_link
+from nlp_compliance.web.policy import PAGE_HEADERS
 
 __all__ = ["Desk", "add_desk", "open_desk", "setup_link"]
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 def add_desk(app: FastAPI, desk: Desk) -> None:
@@ -42,6 +36,7 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
         app.include_router(part.router)
     app.add_exception_handler(NlpComplianceError, pages.handle_known)
     app.add_exception_handler(RequestValidationError, pages.handle_form)
+    app.add_exception_handler(HTTPException, pages.handle_http)
     app.add_middleware(BaseHTTPMiddleware, dispatch=_page_headers)
     app.add_middleware(
         asgi_csrf,
@@ -50,6 +45,7 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
         cookie_secure=desk.settings.secure_cookies,
         # Scoring callers prove themselves by key, not by cookie.
         skip_if_scope=lambda scope: scope["path"].startswith("/v1/"),
+        send_csrf_failed=_form_expired,
     )
     app.add_middleware(_TokenBeforeBody)
     app.add_middleware(
@@ -60,6 +56,20 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
         https_only=desk.settings.secure_cookies,
         session_cookie="desk_session",
     )
+
+
+async def _form_expired(scope: Scope, send: Send, fault: Any) -> None:
+    """A form whose token is not ours: mostly a page that was left open over a new login."""
+
+    async def nothing() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await _plain("页面已过期，操作没有保存；请刷新页面后再试一次", 403)(scope, nothing, send)
+
+
+def _plain(said: str, status: int) -> PlainTextResponse:
+    """What is refused before any page can be made, shown as it is."""
+    return PlainTextResponse(said, status, headers=PAGE_HEADERS)
 
 
 class _TokenBeforeBody:
@@ -77,18 +87,18 @@ class _TokenBeforeBody:
         headers = dict(scope.get("headers", ()))
         if scope["type"] == "http" and not scope["path"].startswith("/v1/") and b"x-csrftoken" not in headers:
             if headers.get(b"content-type", b"").startswith(b"multipart/"):
-                await PlainTextResponse("上传需要启用脚本（JavaScript）的浏览器", 403)(scope, receive, send)
+                await _plain("上传需要启用脚本（JavaScript）的浏览器", 403)(scope, receive, send)
                 return
             said = headers.get(b"content-length", b"0")
             if b"transfer-encoding" in headers or not said.isdigit() or int(said) > self.LONGEST_FORM_BYTES:
-                await PlainTextResponse("表单内容太长", 413)(scope, receive, send)
+                await _plain(f"表单内容超过{self.LONGEST_FORM_BYTES}字节；请缩短后再提交", 413)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
 async def _page_headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
     answer: Response = await call_next(request)
-    if not request.url.path.startswith((*pages.PROGRAM_PATHS, "/docs", "/openapi", "/redoc", "/static")):
-        for name, value in _HEADERS.items():
+    if not request.url.path.startswith((*pages.PROGRAM_PATHS, "/openapi", "/static")):
+        for name, value in PAGE_HEADERS.items():
             answer.headers.setdefault(name, value)
     return answer

@@ -11,6 +11,7 @@ from nlp_compliance.scan.outputs import RISKS
 from nlp_compliance.store.decisions import VERDICTS
 from nlp_compliance.store.people import ROLES
 from nlp_compliance.store.schema import AuditEntry
+from nlp_compliance.web.desk.moments import second
 
 ACTIONS = {
     "upload.add": "上传",
@@ -85,7 +86,7 @@ def line(entry: AuditEntry, label_name: Callable[[str], str]) -> Line:
     subject = f"{_SUBJECTS[kind]}{number}" if kind in _SUBJECTS else entry.subject
     return Line(
         number=entry.id,
-        at=entry.at[:19].replace("T", " "),
+        at=second(entry.at),
         user=entry.user_name,
         action=ACTIONS.get(entry.action, entry.action),
         code=entry.action,

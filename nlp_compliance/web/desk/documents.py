@@ -6,14 +6,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
-from nlp_compliance.errors import InputError
+from nlp_compliance.errors import InputError, NotThereError
 from nlp_compliance.ingest.image import shown_size
 from nlp_compliance.store import audit, repository
 from nlp_compliance.store.decisions import decisions_of
 from nlp_compliance.store.schema import Upload, User
 from nlp_compliance.web.desk import exports, pagepicture, pdf, view
 from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_answer, names_of, page
-from nlp_compliance.web.errors import NotThereError
 
 router = APIRouter(include_in_schema=False)
 _PDF = b"%PDF-"

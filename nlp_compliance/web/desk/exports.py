@@ -13,6 +13,7 @@ from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, workbook_bytes
 from nlp_compliance.store.decisions import ACTIONS, VERDICTS
 from nlp_compliance.store.schema import StoredDocument
+from nlp_compliance.web.desk.moments import moment
 from nlp_compliance.web.desk.view import Shown, text_segments
 
 SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示"}
@@ -64,13 +65,13 @@ def facts(document: StoredDocument, people: dict[int, str]) -> list[str]:
         f"文本SHA-256：{document.text_sha256}",
         f"规则库 {report['model']['rulebook']}，模型 {report['model']['name']} {report['model']['version']}",
     ]
-    if document.verdict:
+    if document.verdict and document.verdict_at:
         by = people.get(document.verdict_by or 0, "")
         lines.append(
-            f"结论：{VERDICTS[document.verdict]}（{by}，{document.verdict_at:%Y-%m-%d %H:%M} UTC）{document.verdict_reason or ''}"
+            f"结论：{VERDICTS[document.verdict]}（{by}，{moment(document.verdict_at)}，北京时间）{document.verdict_reason or ''}"
         )
-    if document.approved_by:
-        lines.append(f"复核：{people.get(document.approved_by, '')}（{document.approved_at:%Y-%m-%d %H:%M} UTC）")
+    if document.approved_by and document.approved_at:
+        lines.append(f"复核：{people.get(document.approved_by, '')}（{moment(document.approved_at)}，北京时间）")
     return [clean(f) for f in [*lines, *(f"未读：{u}" for u in report["coverage"]["unread"])]]
 
 
@@ -86,7 +87,7 @@ def lines_of(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
         lines.append(
             (
                 "处理",
-                f"{ACTIONS[decision.action]}{label}，{name}，{decision.created_at:%Y-%m-%d %H:%M} UTC {decision.reason}",
+                f"{ACTIONS[decision.action]}{label}，{name}，{moment(decision.created_at)}（北京时间） {decision.reason}",
             )
         )
         if decision.rewrite:

@@ -12,14 +12,14 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from nlp_compliance.errors import ForbiddenError, NlpComplianceError, StoreError, UnauthorizedError
+from nlp_compliance.errors import ForbiddenError, NlpComplianceError, NotThereError, StoreError, UnauthorizedError
 from nlp_compliance.store import people
 from nlp_compliance.store.schema import StoredDocument, User
 from nlp_compliance.web import errors
 from nlp_compliance.web.desk.state import Desk
-from nlp_compliance.web.errors import NotThereError
 
 # Everything below these is called by programs and gets errors as JSON.
 PROGRAM_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics")
@@ -115,8 +115,25 @@ async def handle_form(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = "、".join(str(e["loc"][-1]) for e in error.errors())
     if request.url.path.startswith(PROGRAM_PATHS):
-        return errors.response(request, 422, "input_invalid", f"not usable: {fields}")
+        return await errors.handle_fields(request, error)
     return await run_in_threadpool(error_page, request, 422, f"内容不完整或格式不对：{fields}")
+
+
+# What the framework itself refuses, for people.
+_REFUSED = {
+    404: "没有这个页面；可能地址有误，或材料已按保留期限删除",
+    405: "这个地址不能直接打开；请从页面上的按钮操作",
+}
+
+
+async def handle_http(request: Request, error: Exception) -> Response:
+    """The one error shape for programs, a page for whoever came with a browser."""
+    assert isinstance(error, HTTPException)
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if not wants_page or request.url.path.startswith(PROGRAM_PATHS):
+        return await errors.handle_http(request, error)
+    said = _REFUSED.get(error.status_code, "请求不能处理；请返回后重试")
+    return await run_in_threadpool(error_page, request, error.status_code, said)
 
 
 def error_page(request: Request, status: int, message: str) -> Response:

@@ -20,7 +20,7 @@ from nlp_compliance.store import decisions, people, repository, retention
 from nlp_compliance.store.database import Database, sqlite_url
 from nlp_compliance.store.files import FileStore
 from nlp_compliance.store.schema import now
-from nlp_compliance.web.desk import exports
+from nlp_compliance.web.desk import exports, moments
 from nlp_compliance.web.desk.background import Repeated
 from nlp_compliance.web.desk.jobs import JobRunner, Judge
 from nlp_compliance.web.desk.messages import Messenger
@@ -117,6 +117,7 @@ def open_desk(settings: Settings) -> Desk:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(moment=moments.moment, day=moments.day)
     environment.globals.update(
         risks=RISKS,
         severities=exports.SEVERITIES,

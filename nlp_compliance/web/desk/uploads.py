@@ -8,10 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
 
-from nlp_compliance.errors import InputError, LimitExceededError
+from nlp_compliance.errors import InputError, LimitExceededError, ReceiveTimeoutError
 from nlp_compliance.settings import Settings
 from nlp_compliance.web.desk.pages import Reviewer, back, desk_of
-from nlp_compliance.web.errors import ReceiveTimeoutError
 from nlp_compliance.web.intake import accept
 
 router = APIRouter(include_in_schema=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from nlp_compliance.store.repository import Filters
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload, User
 from nlp_compliance.store.statistics import AGES_DAYS, overview
 from nlp_compliance.text.normalise import normalise
+from nlp_compliance.web.desk.moments import start_of
 from nlp_compliance.web.desk.pages import Viewer, desk_of, names_of, page
 
 router = APIRouter(include_in_schema=False)
@@ -42,7 +43,7 @@ class Asked:
 
     def filters(self, user: User) -> Filters:
         words = normalise(self.q[:_LONGEST_QUERY].replace("\x00", " ")).text.split()
-        until = _day(self.until)
+        until = start_of(self.until)
         return Filters(
             words=tuple(words[:_MOST_WORDS]),
             risk=self.risk,
@@ -50,7 +51,7 @@ class Asked:
             verdict=self.verdict,
             label=self.label,
             assigned_to=user.id if self.who == "me" else int(self.who) if _number(self.who) else None,
-            since=_day(self.since),
+            since=start_of(self.since),
             until=until + timedelta(days=1) if until else None,
             order=self.order,
             page=max(1, min(_LAST_PAGE, int(self.page))) if _number(self.page) else 1,
@@ -69,13 +70,6 @@ class Asked:
 
 def _number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
-
-
-def _day(text: str) -> datetime | None:
-    try:
-        return datetime.combine(date.fromisoformat(text), time(), UTC) if text else None
-    except ValueError:
-        return None
 
 
 @router.get("/")
