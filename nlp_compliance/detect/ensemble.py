@@ -32,17 +32,19 @@ class EnsembleDetector:
         self.blend = blend
 
     def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
-        pairs = zip(self.encoder.detect(documents), self.linear.detect(documents), strict=True)
-        return [self._joined(neural, linear) for neural, linear in pairs]
+        return [
+            self._joined(parsed, hits) for parsed, hits in zip(documents, self.encoder.detect(documents), strict=True)
+        ]
 
-    def _joined(self, neural: Sequence[Hit], linear: Sequence[Hit]) -> list[Hit]:
+    def _joined(self, parsed: ParsedDocument, neural: Sequence[Hit]) -> list[Hit]:
+        marked = [h for h in neural if h.span is not None]
+        seen = {h.label for h in marked}
+        linear = self.linear.hits(parsed, seen)
         first, second = document_scores(neural), document_scores(linear)
         hits = [
             Hit(label, None, blended(self.blend.weights, label, score, second[label]), self.encoder.name)
             for label, score in first.items()
         ]
-        marked = [h for h in neural if h.span is not None]
-        seen = {h.label for h in marked}
         return hits + marked + [h for h in linear if h.span is not None and h.label not in seen]
 
 

@@ -6,6 +6,7 @@ Matching is on normal text and knows no blanks; where a rule asks for whole word
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class LexicalDetector:
         ordered = sorted(self._terms)
         self._ordered = ordered
         self._automaton = daachorse.CharwiseDoubleArrayAhoCorasick(ordered) if ordered else None
-        self._patterns = [(rule, _compiled(rule, p)) for rule in self.rules for p in rule.patterns]
+        patterns = [(rule, _compiled(rule, p)) for rule in self.rules for p in rule.patterns]
+        self._patterns = [(rule, p.finditer, p.groupindex.get("span", 0)) for rule, p in patterns]
         self._exceptions = {r.id: _compiled(r, "|".join(r.exceptions)) for r in self.rules if r.exceptions}
         self._near = {r.id: _compiled(r, "|".join(r.unless_near)) for r in self.rules if r.unless_near}
         for rule in self.rules:
@@ -72,9 +74,9 @@ class LexicalDetector:
                 yield _Match(rule, start, end)
 
     def _pattern_matches(self, text: str) -> Iterator[_Match]:
-        for rule, pattern in self._patterns:
-            for match in pattern.finditer(text):
-                start, end = match.span("span") if "span" in pattern.groupindex else match.span()
+        for rule, found, group in self._patterns:
+            for match in found(text):
+                start, end = match.span(group)
                 if start < end:
                     yield _Match(rule, start, end)
 
@@ -114,9 +116,11 @@ def _covered(pattern: re.Pattern[str], text: str, match: _Match) -> bool:
 def _lazy_borders(parsed: ParsedDocument) -> Callable[[int], set[int]]:
     """Word borders of the sentence at a place; jieba is asked only for sentences that hold a candidate."""
     known: dict[int, set[int]] = {}
+    whole = Span(0, len(parsed.normal))
 
     def borders(place: int) -> set[int]:
-        sentence = next((s for s in parsed.sentences if s.start <= place < s.end), Span(0, len(parsed.normal)))
+        i = bisect_right(parsed.sentences, place, key=lambda s: s.start) - 1
+        sentence = parsed.sentences[i] if i >= 0 and place < parsed.sentences[i].end else whole
         if sentence.start not in known:
             bounds = word_bounds(parsed.normal[sentence.start : sentence.end])
             known[sentence.start] = {sentence.start + b for b in bounds}

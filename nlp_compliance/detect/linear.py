@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import numpy as np
 
 from nlp_compliance.detect.guards import guarded
 from nlp_compliance.inference.linear import PROMOTIONAL, LinearModel
@@ -12,6 +14,8 @@ from nlp_compliance.records import VIOLATION_LABELS, Hit, ParsedDocument, Span
 # Longer runs of text than this say nothing more about the stance of a whole document.
 _DOCUMENT_CHARS = 4000
 _SHORTEST_CHARS = 4
+# Scored together: enough that a call costs little, few enough that memory does not grow with the text.
+_SENTENCES_AT_ONCE = 256
 _CLAUSE_END = re.compile(r"[，。！？；：、\s,!?;:]")
 
 
@@ -23,39 +27,60 @@ class LinearDetector:
     def __init__(self, model: LinearModel, segment: Callable[[str], list[str]]) -> None:
         self.model = model
         self.segment = segment
+        self._thresholds = np.array([model.thresholds[label] for label in model.labels])
 
     def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
-        return [self._detect(parsed) for parsed in documents]
+        return [self.hits(parsed) for parsed in documents]
 
-    def _detect(self, parsed: ParsedDocument) -> list[Hit]:
+    def hits(self, parsed: ParsedDocument, underlined: Collection[str] = ()) -> list[Hit]:
+        """One hit without span for every label, and spans; labels that somebody else `underlined` may lack theirs."""
         if not parsed.sentences:
             return [Hit(PROMOTIONAL, None, 0.0, self.name)]
         head = parsed.normal[:_DOCUMENT_CHARS]
         hits = [Hit(PROMOTIONAL, None, self.model.promotional_score(head, self.segment(head)), self.name)]
         best = dict.fromkeys(self.model.labels, 0.0)
-        for sentence in parsed.sentences:
-            text = parsed.normal[sentence.start : sentence.end]
-            scores = self.model.sentence_scores(text, self.segment(text))
-            for label, score in zip(self.model.labels, scores.tolist(), strict=True):
-                if score < self.model.thresholds[label]:
-                    best[label] = max(best[label], score)
-                    continue
-                run = self._strongest_run(text, label)
-                start, end = sentence.start + run.start, sentence.start + run.end
-                # Single words carry the score, so the model hears a denial as the claim it denies.
-                if label in VIOLATION_LABELS and guarded(parsed.normal, start, end):
-                    continue
-                best[label] = max(best[label], score)
-                hits.append(Hit(label, parsed.original(start, end), score, self.name))
+        for first in range(0, len(parsed.sentences), _SENTENCES_AT_ONCE):
+            hits += self._marked(parsed, parsed.sentences[first : first + _SENTENCES_AT_ONCE], best, underlined)
         return hits + [Hit(label, None, score, self.name) for label, score in best.items()]
 
-    def _strongest_run(self, text: str, label: str) -> Span:
-        start, end = self.model.strongest_run(text, label)
-        while start < end - 1 and text[start].isspace():
-            start += 1
-        while end > start + 1 and text[end - 1].isspace():
-            end -= 1
-        return Span(start, end) if end - start >= _SHORTEST_CHARS else _clause(text, start, end)
+    def _marked(
+        self, parsed: ParsedDocument, sentences: Sequence[Span], best: dict[str, float], underlined: Collection[str]
+    ) -> Iterator[Hit]:
+        """Hits in neighbouring sentences; raises `best` to the highest score of every label."""
+        offset = sentences[0].start
+        text = parsed.normal[offset : sentences[-1].end]
+        spans = [Span(s.start - offset, s.end - offset) for s in sentences]
+        grams = self.model.grams(text)
+        scores = self.model.sentence_scores(grams, spans, [self.segment(text[s.start : s.end]) for s in spans])
+        over = scores >= self._thresholds
+        for label, score in zip(self.model.labels, np.where(over, 0.0, scores).max(axis=0).tolist(), strict=True):
+            best[label] = max(best[label], score)
+        for row, column in np.argwhere(over).tolist():
+            label, score = self.model.labels[column], float(scores[row, column])
+            if label in underlined and label not in VIOLATION_LABELS:
+                # The run decides nothing here: only a violation can be taken back by the words around it.
+                best[label] = max(best[label], score)
+                continue
+            run = _readable(text, self.model.strongest_run(grams, spans[row], label), spans[row])
+            start, end = offset + run.start, offset + run.end
+            # Single words carry the score, so the model hears a denial as the claim it denies.
+            if label in VIOLATION_LABELS and guarded(parsed.normal, start, end):
+                continue
+            best[label] = max(best[label], score)
+            yield Hit(label, parsed.original(start, end), score, self.name)
+
+
+def _readable(text: str, run: Span, sentence: Span) -> Span:
+    """A run without blanks at its ends; one that is too short to be understood grows to its clause."""
+    start, end = run.start, run.end
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    while end > start + 1 and text[end - 1].isspace():
+        end -= 1
+    if end - start >= _SHORTEST_CHARS:
+        return Span(start, end)
+    clause = _clause(text[sentence.start : sentence.end], start - sentence.start, end - sentence.start)
+    return Span(sentence.start + clause.start, sentence.start + clause.end)
 
 
 def _clause(text: str, start: int, end: int) -> Span:

@@ -38,6 +38,7 @@ class NeuralDetector:
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
         self.bundle = scorer.bundle
+        self._span_thresholds = np.array([self.bundle.span_thresholds[label] for label in self.bundle.token_labels])
 
     def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
         return [
@@ -47,28 +48,33 @@ class NeuralDetector:
     def _hits(self, parsed: ParsedDocument, scores: DocumentScores) -> list[Hit]:
         probabilities = self.document_probabilities(scores)
         hits = [Hit(label, None, score, self.name) for label, score in probabilities.items()]
-        for column, label in enumerate(self.bundle.token_labels):
-            for start, end, score in self._runs(parsed.normal, scores.tokens[:, column], label):
+        if not len(scores.tokens):
+            return hits
+        # Few labels are anywhere in a text: one look at the strongest token of each spares the rest their columns.
+        for column in np.flatnonzero(_sigmoid(scores.tokens.max(axis=0)) >= self._span_thresholds).tolist():
+            label = self.bundle.token_labels[column]
+            for start, end, score in _runs(parsed.normal, scores.tokens[:, column], self.bundle.span_thresholds[label]):
                 hits.append(Hit(label, parsed.original(start, end), score, self.name))
         return hits
 
     def document_probabilities(self, scores: DocumentScores) -> dict[str, float]:
         """Calibrated probability of every document label."""
-        logits = document_logits(scores)
-        return {
-            label: float(_sigmoid(np.float32(self.bundle.slopes[label] * logit + self.bundle.offsets[label])))
-            for label, logit in zip(self.bundle.document_labels, logits.tolist(), strict=True)
-        }
+        logits = document_logits(scores).tolist()
+        calibrated = [
+            self.bundle.slopes[label] * logit + self.bundle.offsets[label]
+            for label, logit in zip(self.bundle.document_labels, logits, strict=True)
+        ]
+        probabilities = _sigmoid(np.array(calibrated, dtype=np.float32))
+        return dict(zip(self.bundle.document_labels, probabilities.tolist(), strict=True))
 
-    def _runs(self, text: str, logits: npt.NDArray[np.float32], label: str) -> Iterator[tuple[int, int, float]]:
-        threshold = self.bundle.span_thresholds[label]
-        probabilities = _sigmoid(logits)
-        if not len(probabilities) or float(probabilities.max()) < threshold:
-            return
-        for start, end in _joined(probabilities >= threshold):
-            trimmed = _without_crumbs(text, _trim(text, start, end))
-            if trimmed.start < trimmed.end:
-                yield trimmed.start, trimmed.end, float(probabilities[start:end].max())
+
+def _runs(text: str, logits: npt.NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int, float]]:
+    """(start, end, highest probability) of every run of tokens from `threshold` on."""
+    probabilities = _sigmoid(logits)
+    for start, end in _joined(probabilities >= threshold):
+        trimmed = _without_crumbs(text, _trim(text, start, end))
+        if trimmed.start < trimmed.end:
+            yield trimmed.start, trimmed.end, float(probabilities[start:end].max())
 
 
 def document_logits(scores: DocumentScores) -> npt.NDArray[np.float32]:
@@ -114,5 +120,5 @@ def _without_crumbs(text: str, span: Span) -> Span:
     return _trim(text, start, end)
 
 
-def _sigmoid(x: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.float32]:
+def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def windows(length: int, sentences: Sequence[Span], *, max_chars: int, overlap: 
 
 
 def _last_at_most(values: Sequence[int], limit: int, *, above: int) -> int | None:
-    i = int(np.searchsorted(np.asarray(values), limit, side="right")) - 1
+    i = bisect_right(values, limit) - 1
     return values[i] if i >= 0 and values[i] > above else None
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from nlp_compliance.errors import BundleError
-from nlp_compliance.inference.features import NGRAM_SIZES, feature_ids, ngram_ids
+from nlp_compliance.inference.features import NGRAM_SIZES, Ids, feature_ids, ngram_ids, sentence_feature_ids
+from nlp_compliance.records import Span
 
 PROMOTIONAL = "promotional"
 
@@ -38,10 +40,18 @@ class LinearModel:
     def buckets(self) -> int:
         return int(self.weights.shape[0])
 
-    def sentence_scores(self, text: str, words: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Probability of every label for one sentence of normal text, shape (n_labels,)."""
-        ids = feature_ids(text, words, self.buckets)
-        return _sigmoid(self.weights[ids].sum(axis=0) * _scale(len(ids)) + self.bias)
+    def grams(self, text: str) -> list[Ids]:
+        """The bucket of every character n-gram of `text`, as the methods below take them."""
+        return ngram_ids(text, self.buckets)
+
+    def sentence_scores(
+        self, grams: Sequence[Ids], sentences: Sequence[Span], words: Sequence[Sequence[str]]
+    ) -> npt.NDArray[np.float32]:
+        """Probability of every label for every sentence of a text, shape (n_sentences, n_labels)."""
+        rows = sentence_feature_ids(grams, sentences, words, self.buckets)
+        # Row by row: sums over one sentence stay in cache, and their order is that of the buckets.
+        logits = [self.weights.take(ids, axis=0).sum(axis=0) * _scale(len(ids)) for ids in rows]
+        return _sigmoid(np.stack(logits) + self.bias)
 
     def promotional_score(self, text: str, words: Sequence[str]) -> float:
         """Probability that a whole document promotes insurance."""
@@ -49,27 +59,28 @@ class LinearModel:
         logit = self.document_weights[ids].sum() * _scale(len(ids)) + self.document_bias
         return float(_sigmoid(np.asarray([logit]))[0])
 
-    def strongest_run(self, text: str, label: str) -> tuple[int, int]:
-        """The run [start, end) of `text` that speaks most for `label`: the best sub-array of per-character weight."""
+    def strongest_run(self, grams: Sequence[Ids], sentence: Span, label: str) -> Span:
+        """The run of a sentence that speaks most for `label`: the best sub-array of per-character weight."""
         column = self.labels.index(label)
-        per_char = np.zeros(len(text), dtype=np.float64)
-        for size, ids in zip(NGRAM_SIZES, ngram_ids(text, self.buckets), strict=True):
-            share = self.weights[ids, column] / size
+        per_char = np.zeros(sentence.end - sentence.start, dtype=np.float64)
+        for size, ids in zip(NGRAM_SIZES, grams, strict=True):
+            share = self.weights[ids[sentence.start : max(sentence.start, sentence.end - size + 1)], column] / size
             for offset in range(size):
                 per_char[offset : offset + len(share)] += share
-        return _best_run(per_char)
+        start, end = _best_run(per_char.tolist())
+        return Span(sentence.start + start, sentence.start + end)
 
 
 def _scale(active: int) -> float:
     """Rows are scaled to unit length, so that long sentences do not score high by length alone."""
-    return 1.0 / float(np.sqrt(max(1, active)))
+    return 1.0 / math.sqrt(max(1, active))
 
 
 def _sigmoid(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30, 30))), dtype=np.float32)
 
 
-def _best_run(values: npt.NDArray[np.float64]) -> tuple[int, int]:
+def _best_run(values: Sequence[float]) -> tuple[int, int]:
     best, best_run, total, start = -np.inf, (0, len(values)), 0.0, 0
     for i, value in enumerate(values):
         if total <= 0:
@@ -94,7 +105,7 @@ def load_linear(folder: Path) -> LinearModel:
         raise BundleError(
             f"{folder}: weights.safetensors has hash {digest[:12]}, the manifest says {manifest['sha256'][:12]}"
         )
-    tensors = load_file(folder / "weights.safetensors")
+    tensors = load(data)
     return LinearModel(
         labels=tuple(manifest["labels"]),
         weights=tensors["weights"].astype(np.float32),

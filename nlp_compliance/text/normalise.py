@@ -93,16 +93,21 @@ def _without(normal: Normal, runs: list[tuple[int, int]]) -> Normal:
 
 def _folded(text: str) -> Normal:
     """Every character folded by itself; an entity such as &nbsp; is one run."""
+    folds = {c: _fold(c) for c in set(text)}
+    if not _ENTITY.search(text) and all(len(fold) == 1 for fold in folds.values()):
+        places = np.arange(len(text) + 1, dtype=np.int32)
+        changed = {ord(c): fold for c, fold in folds.items() if c != fold}
+        return Normal(text.translate(changed) if changed else text, places[:-1], places[1:])
     pieces: list[str] = []
     widths: list[int] = []
     last = 0
     for match in _ENTITY.finditer(text):
-        pieces += [_fold(c) for c in text[last : match.start()]]
+        pieces += [folds[c] for c in text[last : match.start()]]
         widths += [1] * (match.start() - last)
         pieces.append("".join(_fold(c) for c in html.unescape(match.group())))
         widths.append(match.end() - match.start())
         last = match.end()
-    pieces += [_fold(c) for c in text[last:]]
+    pieces += [folds[c] for c in text[last:]]
     widths += [1] * (len(text) - last)
     ends = np.cumsum(np.array(widths, dtype=np.int32), dtype=np.int32)
     starts = ends - np.array(widths, dtype=np.int32)

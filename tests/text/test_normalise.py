@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nlp_compliance.errors import TextEncodingError
 from nlp_compliance.records import Document
-from nlp_compliance.text.normalise import normalise
+from nlp_compliance.text.normalise import _ENTITY, _fold, _folded, normalise
 from nlp_compliance.text.parse import parse
 
 # fmt: off
@@ -95,3 +95,16 @@ def test_sentences_cover_everything_that_is_not_blank(text):
 @given(CHARS)
 def test_normalising_is_deterministic(text):
     assert normalise(text).text == normalise(text).text
+
+
+@settings(max_examples=200, deadline=None)
+@given(CHARS)
+def test_folding_a_whole_text_is_folding_every_character(text):
+    """The way for texts in which every character stays one gives what the way for all texts gives."""
+    with_entity = _folded(text + "&amp;")
+    whole = _folded(text)
+    size = len(whole.text)
+    assert with_entity.text == whole.text + "&"
+    assert with_entity.starts[:size].tolist() == whole.starts.tolist()
+    assert with_entity.ends[:size].tolist() == whole.ends.tolist()
+    assert _ENTITY.search(text) or whole.text == "".join(map(_fold, text))

@@ -1,0 +1,144 @@
+"""The scoring path as plainly as it can be written: one sentence, one label, one character at a time.
+
+The product computes the same with whole arrays; tests/detect/test_same_findings.py holds the two together.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+
+import jieba
+import numpy as np
+
+from nlp_compliance.detect.guards import guarded
+from nlp_compliance.detect.linear import _DOCUMENT_CHARS, _SHORTEST_CHARS, _clause
+from nlp_compliance.detect.neural import _joined, _trim, _without_crumbs, document_logits
+from nlp_compliance.inference.linear import PROMOTIONAL
+from nlp_compliance.records import VIOLATION_LABELS, Hit
+from nlp_compliance.settings import RESOURCES
+
+
+@lru_cache(maxsize=1)
+def jieba_tokenizer() -> jieba.Tokenizer:
+    """The segmenter with which the words of the linear model are defined."""
+    tokenizer = jieba.Tokenizer()
+    with (RESOURCES / "lexicon.txt").open("rb") as lexicon:
+        tokenizer.load_userdict(lexicon)
+    return tokenizer
+
+
+def sigmoid(value):
+    return np.float32(1.0 / (1.0 + np.exp(-np.clip(value, -30, 30))))
+
+
+def features(text, words, buckets):
+    """The set of buckets that are on for a text: n-grams of 1 to 4 characters, words, pairs of words."""
+    codes = [48 if 48 <= ord(c) <= 57 else ord(c) for c in text]
+    on = {zlib.crc32(w.encode()) % buckets for w in words}
+    on |= {zlib.crc32(f"{a}\x1f{b}".encode()) % buckets for a, b in zip(words, words[1:], strict=False)}
+    return on | {gram(codes[i : i + size], buckets) for size in (1, 2, 3, 4) for i in range(len(codes) - size + 1)}
+
+
+def gram(codes, buckets):
+    """A rolling hash of character codes, mixed, its top bits taken; all in 64 bits."""
+    rolled = len(codes)
+    for code in codes:
+        rolled = (rolled * 1_000_003 + code) % 2**64
+    return (rolled * 0x9E3779B97F4A7C15) % 2**64 >> (64 - (buckets.bit_length() - 1))
+
+
+class ReferenceLinear:
+    """What LinearDetector says, sentence by sentence."""
+
+    name = "linear"
+
+    def __init__(self, model, segment):
+        self.model, self.segment = model, segment
+
+    def detect(self, documents):
+        return [self.hits(parsed) for parsed in documents]
+
+    def hits(self, parsed, underlined=()):
+        if not parsed.sentences:
+            return [Hit(PROMOTIONAL, None, 0.0, self.name)]
+        head = parsed.normal[:_DOCUMENT_CHARS]
+        logit = self._sum(self.model.document_weights, head) + self.model.document_bias
+        hits = [Hit(PROMOTIONAL, None, float(sigmoid(logit)), self.name)]
+        best = dict.fromkeys(self.model.labels, 0.0)
+        for sentence in parsed.sentences:
+            text = parsed.normal[sentence.start : sentence.end]
+            logits = self._sum(self.model.weights, text) + self.model.bias
+            for label, logit in zip(self.model.labels, logits, strict=True):
+                score = float(sigmoid(logit))
+                if score < self.model.thresholds[label]:
+                    best[label] = max(best[label], score)
+                    continue
+                start, end = (sentence.start + place for place in self._run(text, label))
+                if label in VIOLATION_LABELS and guarded(parsed.normal, start, end):
+                    continue
+                best[label] = max(best[label], score)
+                hits.append(Hit(label, parsed.original(start, end), score, self.name))
+        return hits + [Hit(label, None, score, self.name) for label, score in best.items()]
+
+    def _sum(self, weights, text):
+        """The weights of all features of a text, scaled to unit length: one sum a label."""
+        on = sorted(features(text, self.segment(text), len(weights)))
+        return weights[on].sum(axis=0) / np.float32(np.sqrt(max(1, len(on))))
+
+    def _run(self, text, label):
+        column = self.model.labels.index(label)
+        codes = [48 if 48 <= ord(c) <= 57 else ord(c) for c in text]
+        weight = [0.0] * len(text)
+        for size in (1, 2, 3, 4):
+            for i in range(len(text) - size + 1):
+                share = float(self.model.weights[gram(codes[i : i + size], self.model.buckets), column]) / size
+                for place in range(i, i + size):
+                    weight[place] += share
+        start, end = strongest(weight)
+        while start < end - 1 and text[start].isspace():
+            start += 1
+        while end > start + 1 and text[end - 1].isspace():
+            end -= 1
+        if end - start >= _SHORTEST_CHARS:
+            return start, end
+        clause = _clause(text, start, end)
+        return clause.start, clause.end
+
+
+def strongest(values):
+    """[start, end) of the sub-array with the greatest sum; of two equal ones the first."""
+    best, run, total, start = float("-inf"), (0, len(values)), 0.0, 0
+    for i, value in enumerate(values):
+        if total <= 0:
+            total, start = 0.0, i
+        total += value
+        if total > best:
+            best, run = total, (start, i + 1)
+    return run
+
+
+class ReferenceNeural:
+    """What NeuralDetector says, label by label."""
+
+    name = "encoder"
+
+    def __init__(self, scorer):
+        self.scorer, self.bundle = scorer, scorer.bundle
+
+    def detect(self, documents):
+        return [self._hits(p, s) for p, s in zip(documents, self.scorer.score(documents), strict=True)]
+
+    def _hits(self, parsed, scores):
+        hits = []
+        for label, logit in zip(self.bundle.document_labels, document_logits(scores).tolist(), strict=True):
+            value = self.bundle.slopes[label] * logit + self.bundle.offsets[label]
+            hits.append(Hit(label, None, float(sigmoid(value)), self.name))
+        for column, label in enumerate(self.bundle.token_labels):
+            probabilities = np.array([sigmoid(x) for x in scores.tokens[:, column]], dtype=np.float32)
+            for start, end in _joined(probabilities >= self.bundle.span_thresholds[label]):
+                span = _without_crumbs(parsed.normal, _trim(parsed.normal, start, end))
+                if span.start < span.end:
+                    score = float(probabilities[start:end].max())
+                    hits.append(Hit(label, parsed.original(span.start, span.end), score, self.name))
+        return hits
