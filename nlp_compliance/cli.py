@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,6 @@ from nlp_compliance.commands.shared import (
     Advisory,
     AsOf,
     FailOn,
-    Format,
     Rules,
     console,
     day_of,
@@ -29,7 +29,7 @@ from nlp_compliance.commands.shared import (
 )
 from nlp_compliance.errors import NlpComplianceError
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Failure, Item
+from nlp_compliance.ingest.reader import SUFFIXES, Failure, Item
 from nlp_compliance.records import LABELS, TAGS, Document
 from nlp_compliance.settings import Settings
 
@@ -40,6 +40,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+_LONGEST_PATH = 512
+
+
+class Shown(StrEnum):
+    """Forms in which one document is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 scanning.register(app)
 rule_commands.register(app)
 admin.register(app)
@@ -53,7 +63,7 @@ def check(
     as_of: AsOf = None,
     rules: Rules = None,
     advisory: Advisory = False,
-    output: Annotated[Format, typer.Option("--format", help="table 或 json")] = Format.TABLE,
+    output: Annotated[Shown, typer.Option("--format", help="table 供人阅读，json 每篇一行")] = Shown.TABLE,
     fail_on: FailOn = None,
 ) -> None:
     """检查一段文字、一个文件或标准输入，标出证据、法律依据和修改建议。"""
@@ -64,17 +74,23 @@ def check(
     settings = settings_with(rules, advisory=advisory)
     items = _sources(source, settings)
     checker = build_checker(settings)
-    risks = []
+    risks, unread = [], [item for item in items if isinstance(item, Failure)]
+    if len(unread) == len(items) == 1:
+        raise unread[0].error
     for item in items:
         if isinstance(item, Failure):
-            raise item.error
-        document, report = item, checker.check(item, as_of=day_of(as_of))
+            continue
+        report = checker.check(item, as_of=day_of(as_of))
         risks.append(report.risk)
-        if output is Format.TABLE:
-            console().print(document_view(document, report, checker.rulebook))
+        if output is Shown.TABLE:
+            console().print(document_view(item, report, checker.rulebook))
         else:
             write_line(sys.stdout, report_to_dict(report))
+    for failure in unread:
+        typer.echo(f"未能读取 {failure.id}：{failure.error}", err=True)
     exit_at(risks, fail_on)
+    if unread:
+        raise typer.Exit(2)
 
 
 def _sources(source: str, settings: Settings) -> list[Item]:
@@ -87,8 +103,12 @@ def _sources(source: str, settings: Settings) -> list[Item]:
         data = fetch(source, Limits.of(settings), allowed=settings.fetch)
         return list(reader_for(settings).read_bytes(data, source))
     path = Path(source)
-    if len(source) < 512 and "\n" not in source and path.is_file():
-        return list(reader_for(settings).read_path(path))
+    if len(source) < _LONGEST_PATH and "\n" not in source:
+        if path.is_file():
+            return list(reader_for(settings).read_path(path))
+        if path.suffix.lower() in SUFFIXES:
+            # A mistyped name would otherwise be judged as if it were the copy.
+            raise typer.BadParameter(f"文件不存在：{source}；要检查这几个字本身，请用 - 从标准输入给出")
     return [Document(id="", text=source)]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta, timezone
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+# Days are those of Chinese calendars, wherever a text is read or a decision taken; China has no summer time.
+BEIJING = timezone(timedelta(hours=8))
 
 Category = Literal["false_publicity", "government_underwriting", "missing_disclosure"]
 Severity = Literal["high", "medium", "low", "info"]

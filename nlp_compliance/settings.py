@@ -25,7 +25,9 @@ class Settings:
     """All settings, checked when made. Raises SettingsError naming the setting, what was found and what is allowed."""
 
     bundle: Path = _setting(RESOURCES / "model", "folder of the model bundle")
-    linear_bundle: Path = _setting(RESOURCES / "linear", "folder of the linear model, used where no bundle is present")
+    linear_bundle: Path = _setting(
+        RESOURCES / "linear", "folder of the linear model, blended with the bundle, alone where no bundle lies"
+    )
     detectors: tuple[str, ...] = _setting(("lexical", "model", "linear"), "what judges: lexical, model, linear")
     rules_dirs: tuple[Path, ...] = _setting((), "folders with a company's own rules")
     advisory: bool = _setting(False, "also report advisory rules")
@@ -42,7 +44,7 @@ class Settings:
     max_read_seconds: int = _setting(120, "longest a file may be parsed without a new document, in seconds", 1, 3_600)
     ocr: bool = _setting(True, "read pictures and scanned pages, where the extra ocr is installed")
     fetch: bool = _setting(False, "let `check` fetch an article by its https://mp.weixin.qq.com address")
-    queue_limit: int = _setting(64, "most requests open at a time", 1, 10_000)
+    queue_limit: int = _setting(128, "most requests open at a time", 1, 10_000)
     max_client_requests: int = _setting(64, "most requests open at a time for one caller", 1, 10_000)
     threads: int = _setting(2, "batches judged at a time", 1, 256)
     batch_tokens: int = _setting(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,24 @@ def test_rules_test_and_lint(tmp_path, capsys):
 def test_serve_script_answers_help():
     done = subprocess.run([sys.executable, "serve.py", "--help"], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0 and "--port" in done.stdout.decode()
+
+
+def test_a_mistyped_path_is_not_judged_as_if_it_were_the_copy(tmp_path):
+    done = run("check", tmp_path / "广告.docx")
+    assert done.returncode == 2 and "文件不存在" in done.stderr.decode() and not done.stdout
+
+
+def test_check_of_an_archive_judges_what_it_can_and_names_the_rest(tmp_path):
+    archive = tmp_path / "材料.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("a.pdf", b"%PDF-1.7 cut off")
+        packed.writestr("b.txt", AD)
+    done = run("check", archive, "--format", "json")
+    (report,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 2 and report["risk"] == "high" and "a.pdf" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(("name", "form"), [("out.txt", "jsonl"), ("out.csv", "xlsx")])
+def test_a_form_that_the_extension_contradicts_is_refused_before_the_scan(tmp_path, name, form):
+    done = run("scan", SAMPLES, "-o", tmp_path / name, "--format", form)
+    assert done.returncode == 2 and form in done.stderr.decode() and not list(tmp_path.iterdir())

@@ -106,6 +106,10 @@ def scan_command(
     if partition_by and target is None:
         raise typer.BadParameter("--partition-by 需要 -o 指定输出文件夹")
     form = Format.PARQUET if partition else output or _form_of(target)
+    if target is not None and not partition and form in _RESUMABLE and _form_of(target) is not form:
+        raise typer.BadParameter(
+            f"--format {form.value} 的结果须写到扩展名为 .{form.value} 的文件，给出的是 {target.name}"
+        )
     show = progress and sys.stderr.isatty()
     if target is not None and form in _RESUMABLE:
         job = Job(settings, day_of(as_of), text_column)

@@ -13,7 +13,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest.places import Place
 from nlp_compliance.ingest.plain import paragraph_blocks
-from nlp_compliance.records import Document, Source
+from nlp_compliance.records import BEIJING, Document, Source
 
 Row = Document | tuple[str, InputError]
 _FIELDS = {
@@ -51,8 +51,6 @@ csv.field_size_limit(10_000_000)
 _LONGEST_LINE = 64_000_000
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-# Seconds since 1970 name a day only where one lives; the texts are Chinese.
-_CHINA = timezone(timedelta(hours=8))
 
 
 def read_jsonl(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
@@ -144,7 +142,7 @@ def _day(value: object) -> date | None:
     stated = str(value).strip()
     if stated.isdecimal() and len(stated) in (10, 13):
         # Seconds or milliseconds since 1970, as crawlers keep them.
-        return datetime.fromtimestamp(int(stated[:10]), _CHINA).date()
+        return datetime.fromtimestamp(int(stated[:10]), BEIJING).date()
     raw = re.sub("[/.年月]", "-", stated.partition("日")[0])[:10].strip()
     try:
         return date.fromisoformat(raw)

@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from html import unescape
 from urllib.parse import unquote_to_bytes
 
@@ -26,7 +26,7 @@ from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.markup import Piece, pieces
 from nlp_compliance.ingest.plain import decode
-from nlp_compliance.records import Document, Source
+from nlp_compliance.records import BEIJING, Document, Source
 
 # Bytes of a picture by its address in the page; None where they are not at hand.
 FindPicture = Callable[[str], bytes | None]
@@ -36,8 +36,6 @@ _DATE = re.compile(r"(20\d\d)\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})")
 _CREATED = re.compile(rb"""\b(?:create_time|createTime|ct|publish_time)\s*[=:]\s*["'](\d{10}|20\d\d-\d\d-\d\d)""")
 _NICKNAME = re.compile(r"""\bnickname\s*=\s*(?:htmlDecode\()?["']([^"']{1,80})["']""")
 _SAVED_FROM = re.compile(r"saved from url=\(\d+\)(\S+)")
-# WeChat counts seconds; the day is the one on Chinese calendars, wherever the file is read.
-_CHINA = timezone(timedelta(hours=8))
 
 
 def looks_like_html(data: bytes) -> bool:
@@ -131,7 +129,7 @@ def _published(tree: html.HtmlElement, data: bytes) -> date | None:
         return _date(*map(int, shown.groups()))
     created = _CREATED.search(data)
     if created and created.group(1).isdigit():
-        return datetime.fromtimestamp(int(created.group(1)), _CHINA).date()
+        return datetime.fromtimestamp(int(created.group(1)), BEIJING).date()
     return _date(*map(int, created.group(1).split(b"-"))) if created else None
 
 

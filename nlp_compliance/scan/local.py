@@ -118,14 +118,16 @@ def _command(paths: Sequence[Place], job: Job, out: Place, partition_by: str | N
         "text_column": job.text_column,
         "only": sorted(job.only) if job.only is not None else None,
         "rulebook": load_rulebook(settings.rules_dirs).version,
-        "model": _model_version(settings.bundle),
+        "model": _version_of(settings.bundle),
+        "linear": _version_of(settings.linear_bundle),
         "settings": {k: str(getattr(settings, k)) for k in ("detectors", "advisory", "review_band", "max_text_chars")},
     }
 
 
-def _model_version(bundle: Path) -> str:
+def _version_of(bundle: Path) -> str | None:
+    """The version its manifest states; None where no bundle lies."""
     manifest = bundle / "manifest.json"
-    return orjson.loads(manifest.read_bytes())["version"] if manifest.is_file() else "linear"
+    return str(orjson.loads(manifest.read_bytes())["version"]) if manifest.is_file() else None
 
 
 def _work_path(out: Place, work: Path | None) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from nlp_compliance.records import BEIJING
 from nlp_compliance.store.schema import Decision, DocumentLabel, StoredDocument, now
 
 WEEKS_SHOWN = 12
@@ -77,7 +78,8 @@ def overview(session: Session) -> Overview:
 
 
 def week_of(at: datetime) -> str:
-    year, week, _ = at.isocalendar()
+    """ISO week of an instant as Beijing counts it, as 2026-W48."""
+    year, week, _ = at.astimezone(BEIJING).isocalendar()
     return f"{year}-W{week:02}"
 
 
