@@ -143,6 +143,21 @@ def to_tensors(arrays: dict[str, np.ndarray], device: str) -> dict[str, torch.Te
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
+def blank_characters(batch: dict[str, np.ndarray], share: float, mask_id: int, rng: np.random.Generator) -> None:
+    """Replace about `share` of the characters by `[MASK]`, in runs of two, labels kept; changes `batch["ids"]` in place.
+
+    With a word or two gone the rest of the sentence must carry the label, so no single word is learned by heart.
+    """
+    ids = batch["ids"]
+    start = rng.random(ids.shape) < share / 2
+    run = start | np.pad(start[:, :-1], ((0, 0), (1, 0)))
+    inside = batch["mask"].astype(bool)
+    inside[:, 0] = False
+    last = batch["mask"].sum(axis=1) - 1
+    inside[np.arange(len(ids)), last] = False
+    ids[run & inside] = mask_id
+
+
 class Average:
     """Exponential moving average of the weights, with a warm-up so that the random start is soon forgotten."""
 
@@ -154,9 +169,8 @@ class Average:
     def update(self, model: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in model.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.weights[name].lerp_(value, 1 - decay)
+        for name, value in model.named_parameters():
+            self.weights[name].lerp_(value, 1 - decay)
 
 
 def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torch.Tensor], epsilon: float) -> None:
@@ -174,7 +188,7 @@ def make_optimisers(model: SpanDocumentModel, args: argparse.Namespace) -> list[
     """AdamW, the fresh heads at three times the rate; with `--muon` the matrices inside the layers go to Muon."""
     matrices, encoder, heads = [], [], []
     for name, parameter in model.named_parameters():
-        if name.startswith(("encoder.", "ngrams.")):
+        if name.startswith(("encoder.", "words.")):
             inside = args.muon and parameter.ndim == 2 and "embeddings" not in name and name.startswith("encoder.")
             (matrices if inside else encoder).append(parameter)
         else:
@@ -184,6 +198,11 @@ def make_optimisers(model: SpanDocumentModel, args: argparse.Namespace) -> list[
     if matrices:
         optimisers.append(Muon([{"params": matrices, "peak": args.muon}], lr=args.muon))
     return optimisers
+
+
+def mask_token(tokenizer: Path) -> int:
+    """Id of `[MASK]` in a tokenizer of one entry per character."""
+    return int(json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"]["[MASK]"])
 
 
 def rate_share(progress: float) -> float:
@@ -199,6 +218,9 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
     table = load_characters(Path(args.out) / "tokenizer.json")
     data = Data(args, table)
     model = start_model(args.base, dropout=args.dropout).to(device)
+    if model.words is not None:
+        model.words.dropout = args.word_dropout
+    mask_id, noise = mask_token(Path(args.out) / "tokenizer.json"), np.random.default_rng(args.seed)
     optimisers = make_optimisers(model, args)
     loss = Loss(args.token_weight, args.document_share, device)
     average = Average(model, args.average)
@@ -216,7 +238,9 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
                 break
             for group in (g for o in optimisers for g in o.param_groups):
                 group["lr"] = group["peak"] * rate_share(progress)
-            batch = to_tensors(collate(rows_of_batch, table), device)
+            arrays = collate(rows_of_batch, table)
+            blank_characters(arrays, args.blank, mask_id, noise)
+            batch = to_tensors(arrays, device)
             model.zero_grad(set_to_none=True)
             value = loss(*model(batch["ids"], batch["mask"]), batch)
             value.backward()
@@ -266,6 +290,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-weight", type=float, default=2.0)
     parser.add_argument("--document-share", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=0.4, help="share of documents changed in an epoch")
+    parser.add_argument("--blank", type=float, default=0.1, help="share of characters masked in a training window")
+    parser.add_argument("--word-dropout", type=float, default=0.1, help="share of windows read without the word table")
     parser.add_argument("--fgm", type=float, default=0.0, help="adversarial step on embeddings; 0: off")
     parser.add_argument("--average", type=float, default=0.998)
     parser.add_argument("--negatives", type=Path, help="JSONL of label-free passages")

@@ -20,7 +20,7 @@ from nlp_compliance.checker import build_checker
 from nlp_compliance.records import CATEGORY_LABELS, MISSING_LABELS, VIOLATION_LABELS
 from nlp_compliance.settings import Settings
 from training.corpus import Example, load_split
-from training.evaluate import Judged, alarm_rate, categories, judge
+from training.judged import Judged, alarm_rate, categories, judge
 from training.metrics import indicator, macro_f1
 
 Figure = Callable[[Sequence[Judged]], float]

@@ -13,24 +13,24 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.records import SPAN_LABELS
-from training.ngrams import NgramEmbedding, load_ngrams, ngrams_from
+from training.wordtable import WordTable, load_words, words_from
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "finetune.json"
-_NGRAMS = "ngrams."
+_WORDS = "words."
 
 
 class SpanDocumentModel(nn.Module):
     """Logits of shape (windows, tokens, len(SPAN_LABELS)) and (windows, len(DOCUMENT_LABELS)).
 
     The window output reads `[CLS]`, the mean and the maximum over tokens: the mean carries stance, the maximum a
-    short claim. `ngrams` are added to the embeddings of an encoder that was pretrained with them.
+    short claim. `words` are added to the embeddings of an encoder that was pretrained with them.
     """
 
-    def __init__(self, encoder: PreTrainedModel, ngrams: NgramEmbedding | None = None, *, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: PreTrainedModel, words: WordTable | None = None, *, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder = encoder
-        self.ngrams = ngrams
+        self.words = words
         width = encoder.config.hidden_size
         self.dropout = nn.Dropout(dropout)
         self.token_head = nn.Linear(width, len(SPAN_LABELS))
@@ -41,10 +41,10 @@ class SpanDocumentModel(nn.Module):
         nn.init.constant_(self.document_head.bias, -1.5)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.ngrams is None:
+        if self.words is None:
             inputs = {"input_ids": input_ids}
         else:
-            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.ngrams(input_ids)}
+            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.words(input_ids)}
         hidden = self.encoder(**inputs, attention_mask=attention_mask).last_hidden_state
         return self.heads(hidden, attention_mask)
 
@@ -64,15 +64,15 @@ def start_model(base: str, *, dropout: float) -> SpanDocumentModel:
         model.dropout.p = dropout
         return model
     encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
-    return SpanDocumentModel(encoder, load_ngrams(Path(base)), dropout=dropout)
+    return SpanDocumentModel(encoder, load_words(Path(base)), dropout=dropout)
 
 
 def load_run(run: Path, *, attention: str = "sdpa") -> SpanDocumentModel:
     """The model of a fine-tuning run, in evaluation mode."""
     weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(run / WEIGHTS).items()}
     encoder = AutoModel.from_config(AutoConfig.from_pretrained(run), attn_implementation=attention)
-    own = {k.removeprefix(_NGRAMS): v for k, v in weights.items() if k.startswith(_NGRAMS)}
-    model = SpanDocumentModel(encoder, ngrams_from(own) if own else None)
+    own = {k.removeprefix(_WORDS): v for k, v in weights.items() if k.startswith(_WORDS)}
+    model = SpanDocumentModel(encoder, words_from(own) if own else None)
     model.load_state_dict(weights)
     return model.eval()
 

@@ -33,8 +33,8 @@ from transformers import (
 )
 
 from training.muon import Muon
-from training.ngrams import NgramEmbedding, load_ngrams, save_ngrams
 from training.tokenizer import PUNCTUATION_FOLD, build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
+from training.wordtable import WordTable, load_words, read_vectors, save_words, word_table
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 _WORD_START = np.uint16(1 << 15)
@@ -53,15 +53,13 @@ class Preset:
     length: int
     rate: float
     muon_rate: float = 0.0
-    ngrams: bool = False
 
 
 # Rotary positions and norms before the sublayers leave the unigram plateau many times sooner than BERT's absolute
 # positions, which is what counts when the budget is minutes.
 PRESETS = {
-    "cpu": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
-    "cpu-4": Preset("modernbert", 4, 256, 4, 704, 32, 128, 2e-3, 4e-3, ngrams=True),
-    "cpu-plain": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3),
+    "cpu": Preset("modernbert", 3, 256, 4, 704, 32, 128, 2e-3, 4e-3),
+    "cpu-4": Preset("modernbert", 4, 256, 4, 704, 32, 128, 2e-3, 4e-3),
     "cpu-bert": Preset("bert", 4, 256, 4, 1024, 32, 256, 1e-3),
     "cpu-wide": Preset("modernbert", 6, 384, 6, 1024, 32, 256, 1.5e-3),
     "gpu": Preset("modernbert", 6, 384, 6, 1024, 512, 256, 2e-3),
@@ -74,9 +72,14 @@ def read_texts(path: Path) -> Iterator[str]:
     suffixes = [s for s in path.suffixes if s != ".xz"]
     if not suffixes or suffixes[-1] not in (".txt", ".jsonl"):
         raise ValueError(f"{path}: no reader for this extension; allowed: .txt, .jsonl, each also with .xz")
+    for line in read_lines(path):
+        yield json.loads(line)["text"] if suffixes[-1] == ".jsonl" else line.rstrip("\n")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, decompressed where its name ends in `.xz`."""
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as stream:
-        for line in stream:
-            yield json.loads(line)["text"] if suffixes[-1] == ".jsonl" else line.rstrip("\n")
+        yield from stream
 
 
 def parse_source(spec: str) -> tuple[Path, float]:
@@ -180,7 +183,7 @@ def framed(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.
 
 
 def masked_loss(
-    model: PreTrainedModel, ngrams: NgramEmbedding | None, inputs: torch.Tensor, labels: torch.Tensor
+    model: PreTrainedModel, words: WordTable | None, inputs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Cross entropy over the masked positions only: the output layer is the dearest part, and 80% of it is not needed.
 
@@ -188,8 +191,8 @@ def masked_loss(
     the CPU allocator grow by gigabytes an hour.
     """
     embedded = model.get_input_embeddings()(inputs)
-    if ngrams is not None:
-        embedded = embedded + ngrams(inputs)
+    if words is not None:
+        embedded = embedded + words(inputs)
     hidden = model.base_model(inputs_embeds=embedded).last_hidden_state
     flat = labels.reshape(-1)
     wanted = torch.argsort((flat == -100).to(torch.int8), stable=True)[: flat.numel() // 4]
@@ -270,10 +273,10 @@ class Run:
         self.held = [next(stream) for _ in range(6)]
         torch.manual_seed(args.seed)
         self.model = make_model(self.preset, self.vocabulary)
-        self.ngrams = NgramEmbedding(self.preset.hidden) if self.preset.ngrams else None
+        self.words = self._word_table()
         if args.init:
             self._start_from(args.init)
-        self.trained = nn.ModuleDict({"encoder": self.model, **({"ngrams": self.ngrams} if self.ngrams else {})})
+        self.trained = nn.ModuleDict({"encoder": self.model, **({"words": self.words} if self.words else {})})
         self.trained.to(self.device)
         self.optimisers = make_optimisers(self.trained, self.preset)
         self.state = State()
@@ -290,9 +293,14 @@ class Run:
             if value.shape[:1] == (len(ours),):
                 weights[name] = value.clone().index_copy_(0, mine, weights[name][other])
         self.model.load_state_dict(weights)
-        # N-grams hash token ids, so they carry over only to the same vocabulary.
-        if self.ngrams and theirs == ours and (earlier_ngrams := load_ngrams(folder)):
-            self.ngrams.load_state_dict(earlier_ngrams.state_dict())
+
+    def _word_table(self) -> WordTable | None:
+        """Fresh from `--words`, else the one of `--init` where the vocabulary is the same, since it is keyed by ids."""
+        if self.args.words:
+            words, vectors = read_vectors(self.args.words)
+            return word_table(words, vectors, _vocabulary(self.folder), self.preset.hidden)
+        same = self.args.init and _vocabulary(self.args.init) == _vocabulary(self.folder)
+        return load_words(self.args.init) if same else None
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -307,8 +315,8 @@ class Run:
     def save(self) -> None:
         """Write the Hugging Face folder and the checkpoint, the checkpoint last and by rename."""
         self.model.save_pretrained(self.folder)
-        if self.ngrams:
-            save_ngrams(self.ngrams, self.folder)
+        if self.words:
+            save_words(self.words, self.folder)
         temporary = self.folder / "checkpoint.tmp"
         torch.save(
             {
@@ -327,7 +335,7 @@ class Run:
 
     def _loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
-            return masked_loss(self.model, self.ngrams, inputs.to(self.device), labels.to(self.device))
+            return masked_loss(self.model, self.words, inputs.to(self.device), labels.to(self.device))
 
     def log(self, loss: float) -> None:
         row = {
@@ -396,6 +404,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="run folder; started again, it resumes")
     parser.add_argument(
         "--init", type=Path, help="encoder folder of the same shape to go on from, e.g. training/encoder"
+    )
+    parser.add_argument(
+        "--words", type=Path, help="folder of training.words, whose vectors stand beside the characters"
     )
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--minutes", type=float, default=150, help="training time budget in minutes")

@@ -7,8 +7,8 @@ import pytest
 from nlp_compliance.records import Document
 from training import gate
 from training.corpus import Example, LabelledSpan, load_split
-from training.evaluate import judge
 from training.feedback import FeedbackError, main, raw_rows, read_extra, take_in
+from training.judged import judge
 
 TEXT = "沁河保政府兜底，住院自付超过1.6万元的部分报七成"
 ROW = {

@@ -23,13 +23,13 @@ from nlp_compliance.inference.bundle import open_bundle
 from nlp_compliance.inference.runtime import Encoder
 from nlp_compliance.records import Document
 from nlp_compliance.settings import Settings
-from training import export, finetune, pretrain
+from training import export, finetune, pretrain, words
 from training.corpus import load_sentences, load_split
 from training.dataset import parsed
 from training.muon import Muon, orthogonalised
-from training.ngrams import NgramEmbedding, load_ngrams
 from training.score import TorchScorer
 from training.tokenizer import build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
+from training.wordtable import WordTable, load_words, word_table
 
 # Exported float32 logits may differ from the trained model's by this much; int8 by INT8 in the mean.
 FLOAT32, INT8 = 2e-3, 0.35
@@ -108,14 +108,15 @@ def test_any_architecture_trains_and_scores_the_same_after_export(base, tmp_path
         np.testing.assert_allclose(a.tokens, b.tokens, atol=FLOAT32)
 
 
-def test_pretrained_with_ngrams_to_a_bundle_that_the_checker_takes(tmp_path, monkeypatch, documents, small_data):
+def test_pretrained_with_words_to_a_bundle_that_the_checker_takes(tmp_path, monkeypatch, documents, small_data):
     text = tmp_path / "text.txt"
     text.write_text("\n".join(e.text.replace("\n", "。") for e in documents), encoding="utf-8")
-    monkeypatch.setitem(
-        pretrain.PRESETS, "tiny", pretrain.Preset("modernbert", 2, 32, 2, 48, 4, 32, 1e-3, 1e-3, ngrams=True)
-    )
-    out = tmp_path / "encoder"
+    monkeypatch.setitem(pretrain.PRESETS, "tiny", pretrain.Preset("modernbert", 2, 32, 2, 48, 4, 32, 1e-3, 1e-3))
+    out, vectors = tmp_path / "encoder", tmp_path / "vectors"
+    learn = ["--text", str(text), "--out", str(vectors), "--size", "8", "--min-count", "2", "--threads", "1"]
+    assert words.main([*learn, "--probe", "保险", "无此词"]) == 0
     command = ["--text", f"{text}:2", "--out", str(out), "--preset", "tiny", "--min-count", "1", "--log-every", "5"]
+    command += ["--words", str(vectors)]
     assert pretrain.main([*command, "--minutes", "0.02"]) == 0
     first = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     assert pretrain.main([*command, "--minutes", "0.04"]) == 0, "a second call goes on"
@@ -123,7 +124,8 @@ def test_pretrained_with_ngrams_to_a_bundle_that_the_checker_takes(tmp_path, mon
     assert last["step"] > first[-1]["step"] > 0
     assert (out / "loss.png").stat().st_size > 1000
     assert AutoModel.from_pretrained(out).config.hidden_size == 32
-    assert load_ngrams(out) is not None
+    table = load_words(out)
+    assert table is not None and len(table.codes) > 20
     again = tmp_path / "again"
     more = ["--text", str(text), "--out", str(again), "--preset", "tiny", "--min-count", "1", "--minutes", "0.01"]
     assert pretrain.main([*more, "--init", str(out)]) == 0
@@ -142,14 +144,42 @@ def test_pretrained_with_ngrams_to_a_bundle_that_the_checker_takes(tmp_path, mon
     assert report.model.name == "nlp-compliance-encoder"
 
 
-def test_ngrams_do_not_depend_on_the_batch():
+VECTORS = np.eye(4, dtype=np.float32)
+
+
+def small_table() -> WordTable:
     torch.manual_seed(0)
-    ngrams = NgramEmbedding(8, buckets=64, size=4)
-    ids = torch.tensor([[2, 9, 17, 3]])
-    padded = torch.tensor([[2, 9, 17, 3, 0, 0]])
-    torch.testing.assert_close(ngrams(ids)[0], ngrams(padded)[0, :4])
-    swapped = ngrams(torch.tensor([[2, 17, 9, 3]]))
-    assert not torch.allclose(ngrams(ids)[0, 1], swapped[0, 2])
+    ids = {"[PAD]": 0, "政": 5, "府": 6, "兜": 7, "底": 8, "保": 9}
+    return word_table(["政府", "政府兜", "兜底", "无字"], VECTORS, ids, 8)
+
+
+def test_a_word_is_seen_from_each_of_its_characters_and_nowhere_else():
+    table = small_table()
+    assert len(table.codes) == 4, "a word outside the vocabulary is left out"
+    with torch.no_grad():
+        found = table(torch.tensor([[2, 5, 6, 9, 7, 8, 3]]))[0]
+    seen = found.abs().sum(-1) > 0
+    assert seen.tolist() == [False, True, True, False, True, True, False]
+    masked = table(torch.tensor([[2, 5, 4, 9, 7, 8, 3]]))[0].abs().sum(-1) > 0
+    assert masked.tolist() == [False, False, False, False, True, True, False]
+
+
+def test_words_do_not_depend_on_the_batch():
+    table = small_table()
+    ids = torch.tensor([[2, 5, 6, 7, 3]])
+    padded = torch.tensor([[2, 5, 6, 7, 3, 0, 0]])
+    torch.testing.assert_close(table(ids)[0], table(padded)[0, :5])
+
+
+def test_blanked_characters_are_inside_the_text():
+    arrays = {
+        "ids": np.tile(np.array([2, 11, 12, 13, 14, 15, 3, 0]), (400, 1)),
+        "mask": np.tile(np.array([1, 1, 1, 1, 1, 1, 1, 0]), (400, 1)),
+    }
+    finetune.blank_characters(arrays, 0.2, 4, np.random.default_rng(1))
+    blank = arrays["ids"] == 4
+    assert not blank[:, [0, 6, 7]].any()
+    assert 0.1 < blank[:, 1:6].mean() < 0.3
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])

@@ -1,0 +1,139 @@
+"""How strong an encoder is before it meets our task: accuracy on a public classification set, beside the same shape untrained.
+
+A set is a folder with `train`, `dev` and `test`, each `.jsonl` or `.jsonl.xz` of objects with `text` and `label`. The
+number of epochs is fixed beforehand; dev is printed to see the course, test is read once at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from nlp_compliance.inference.encode import CharacterTable, load_characters
+from training.finetune import make_optimisers, rate_share
+from training.model import SpanDocumentModel, start_model
+from training.pretrain import read_lines
+from training.tokenizer import save_characters
+
+Rows = list[tuple[np.ndarray, int]]
+
+
+def read_split(folder: Path, split: str, table: CharacterTable, labels: dict[object, int], longest: int) -> Rows:
+    """Token ids of every text, cut to `longest`, with the number of its label; new labels are numbered in passing."""
+    path = next(p for p in (folder / f"{split}.jsonl.xz", folder / f"{split}.jsonl") if p.is_file())
+    rows = (json.loads(line) for line in read_lines(path))
+    return [(table.encode(r["text"])[: longest - 2], labels.setdefault(r["label"], len(labels))) for r in rows]
+
+
+def batches(rows: Rows, budget: int, rng: random.Random | None) -> list[Rows]:
+    """Rows of like length, padded size under `budget` tokens; shuffled where `rng` is given."""
+    ordered = sorted(rows, key=lambda r: len(r[0]) + (rng.random() * 16 if rng else 0))
+    out: list[Rows] = []
+    for row in ordered:
+        if not out or (len(row[0]) + 2) * (len(out[-1]) + 1) > budget:
+            out.append([])
+        out[-1].append(row)
+    if rng:
+        rng.shuffle(out)
+    return out
+
+
+def tensors(rows: Rows, table: CharacterTable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids and mask of shape (rows, longest + 2) and the labels."""
+    longest = max(len(ids) for ids, _ in rows) + 2
+    ids = np.full((len(rows), longest), table.pad, dtype=np.int64)
+    for i, (text, _) in enumerate(rows):
+        ids[i, 0], ids[i, 1 : len(text) + 1], ids[i, len(text) + 1] = table.first, text, table.last
+    lengths = np.array([len(text) + 2 for text, _ in rows])
+    mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    return torch.from_numpy(ids), torch.from_numpy(mask), torch.tensor([label for _, label in rows])
+
+
+@torch.no_grad()
+def accuracy(model: SpanDocumentModel, rows: Rows, table: CharacterTable, budget: int) -> float:
+    model.eval()
+    right = 0
+    for batch in batches(rows, budget, None):
+        ids, mask, labels = tensors(batch, table)
+        right += int((model(ids, mask)[1].argmax(-1) == labels).sum())
+    return right / len(rows)
+
+
+def shuffle_weights(model: SpanDocumentModel) -> None:
+    """Throw the pretraining away: every weight of the encoder anew, the shape kept, no word table."""
+    for module in model.encoder.modules():
+        model.encoder._init_weights(module)
+    model.words = None
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Train on `train`; the accuracies and the seconds."""
+    torch.manual_seed(args.seed)
+    args.work.mkdir(parents=True, exist_ok=True)
+    save_characters(args.base, args.work)
+    table = load_characters(args.work / "tokenizer.json")
+    names: dict[object, int] = {}
+    train, dev, test = (read_split(args.set, s, table, names, args.max_tokens) for s in ("train", "dev", "test"))
+    model = start_model(args.base, dropout=0.1)
+    if args.without_pretraining:
+        shuffle_weights(model)
+    model.document_head = nn.Linear(model.encoder.config.hidden_size, len(names))
+    optimisers = make_optimisers(model, args)
+    rng, started = random.Random(args.seed), time.perf_counter()
+    for epoch in range(args.epochs):
+        parts = batches(train, args.batch_tokens, rng)
+        model.train()
+        for i, part in enumerate(tqdm(parts, desc=f"epoch {epoch + 1}", disable=args.quiet)):
+            for group in (g for o in optimisers for g in o.param_groups):
+                group["lr"] = group["peak"] * rate_share((epoch + i / len(parts)) / args.epochs)
+            ids, mask, labels = tensors(part, table)
+            model.zero_grad(set_to_none=True)
+            loss = nn.functional.cross_entropy(model(ids, mask)[1], labels, label_smoothing=0.05)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimiser in optimisers:
+                optimiser.step()
+        print(json.dumps({"epoch": epoch + 1, "dev": round(accuracy(model, dev, table, 16_384), 4)}), flush=True)
+    return {
+        "set": args.set.name,
+        "pretrained": not args.without_pretraining,
+        "parameters": sum(p.numel() for p in model.encoder.parameters()),
+        "dev": round(accuracy(model, dev, table, 16_384), 4),
+        "test": round(accuracy(model, test, table, 16_384), 4),
+        "test_documents": len(test),
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.benchmark", description=__doc__.split("\n")[0])
+    parser.add_argument("--set", type=Path, required=True, help="folder of the set")
+    parser.add_argument("--base", default="training/encoder", help="encoder by folder or hub name")
+    parser.add_argument("--without-pretraining", action="store_true", help="the same shape with random weights")
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmark"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--muon", type=float, default=1e-3)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--max-tokens", type=int, default=192)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--quiet", action="store_true")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    print(json.dumps(run(args)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
