@@ -13,7 +13,15 @@ import numpy as np
 
 from nlp_compliance.detect.guards import guarded
 from nlp_compliance.detect.linear import _DOCUMENT_CHARS, _SHORTEST_CHARS, _clause
-from nlp_compliance.detect.neural import _joined, _trim, _without_crumbs, document_logits
+from nlp_compliance.detect.neural import (
+    _CLAUSE_END,
+    _ECHO,
+    _LEAST_PROBABILITY,
+    _joined,
+    _trim,
+    _without_crumbs,
+    document_logits,
+)
 from nlp_compliance.inference.linear import PROMOTIONAL
 from nlp_compliance.records import VIOLATION_LABELS, Hit
 from nlp_compliance.settings import RESOURCES
@@ -130,15 +138,34 @@ class ReferenceNeural:
         return [self._hits(p, s) for p, s in zip(documents, self.scorer.score(documents), strict=True)]
 
     def _hits(self, parsed, scores):
-        hits = []
+        hits, stated = [], {}
         for label, logit in zip(self.bundle.document_labels, document_logits(scores).tolist(), strict=True):
-            value = self.bundle.slopes[label] * logit + self.bundle.offsets[label]
-            hits.append(Hit(label, None, float(sigmoid(value)), self.name))
+            stated[label] = float(sigmoid(self.bundle.slopes[label] * logit + self.bundle.offsets[label]))
+            hits.append(Hit(label, None, stated[label], self.name))
         for column, label in enumerate(self.bundle.token_labels):
             probabilities = np.array([sigmoid(x) for x in scores.tokens[:, column]], dtype=np.float32)
-            for start, end in _joined(probabilities >= self.bundle.span_thresholds[label]):
-                span = _without_crumbs(parsed.normal, _trim(parsed.normal, start, end))
+            if not len(probabilities):
+                continue
+            runs = _joined(probabilities >= self.bundle.span_thresholds[label])
+            spans = [
+                (_without_crumbs(parsed.normal, _trim(parsed.normal, start, end)), probabilities[start:end].max())
+                for start, end in runs
+                if probabilities[start:end].max() >= _ECHO * float(probabilities.max())
+            ]
+            if not runs and stated[label] >= _LEAST_PROBABILITY:
+                place = int(np.argmax(scores.tokens[:, column]))
+                spans = [(clause_around(parsed.normal, place), probabilities[place])]
+            for span, score in spans:
                 if span.start < span.end:
-                    score = float(probabilities[start:end].max())
-                    hits.append(Hit(label, parsed.original(span.start, span.end), score, self.name))
+                    hits.append(Hit(label, parsed.original(span.start, span.end), float(score), self.name))
         return hits
+
+
+def clause_around(text, place):
+    """The clause that holds the character at `place`, walked to both sides; of a mark itself what follows the last one."""
+    start = end = place
+    while start > 0 and not _CLAUSE_END.match(text[start - 1]):
+        start -= 1
+    while end < len(text) and not _CLAUSE_END.match(text[end]):
+        end += 1
+    return _trim(text, start, end)

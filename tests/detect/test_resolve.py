@@ -40,6 +40,20 @@ def test_a_text_that_does_not_sell_has_no_findings(settle):
     assert {d.state for d in resolved.duties} == {"not_required"}
 
 
+@pytest.mark.parametrize(
+    ("stance", "second", "sells"), [(0.2, 0.7, True), (0.2, 0.3, False), (0.05, 0.7, False), (0.95, 0.3, True)]
+)
+def test_two_likely_violations_outvote_a_low_stance_score(settle, stance, second, sells):
+    resolved = settle(
+        document("promotional", stance),
+        document("state_underwriting", 0.8),
+        document("coverage_exaggeration", second),
+        hit("state_underwriting", "政府兜底"),
+    )
+    assert resolved.promotional.value is sells
+    assert ("state_underwriting" in {f.label for f in resolved.findings}) is sells
+
+
 def test_overlapping_hits_of_one_label_are_one_finding(settle):
     resolved = settle(
         SELLS,

@@ -167,9 +167,9 @@ def test_search_filters_and_overview(desk):
     for words in (AD, "今天天气晴，适合出游，记得带水。100%_好"):
         reviewer.post("/uploads", text=words)
     settle(state, 2)
-    assert "共 1 篇" in reviewer.get("/?q=云溪 兜底").text and "共 1 篇" in reviewer.get("/?risk=none").text
-    assert "共 1 篇" in reviewer.get("/?q=100%25_").text and "共 0 篇" in reviewer.get("/?q=' OR 1=1 --").text
-    assert "共 1 篇" in reviewer.get("/?label=state_underwriting").text
+    assert "共1篇" in reviewer.get("/?q=云溪 兜底").text and "共1篇" in reviewer.get("/?risk=none").text
+    assert "共1篇" in reviewer.get("/?q=100%25_").text and "共0篇" in reviewer.get("/?q=' OR 1=1 --").text
+    assert "共1篇" in reviewer.get("/?label=state_underwriting").text
     assert "政府承保或兜底" in reviewer.get("/overview").text
     assert "政府兜底" in reviewer.post("/rewrite", text="政府兜底").text
 

@@ -51,7 +51,7 @@ def test_search_finds_chinese_words_and_never_breaks(desk):
     settle(state, 2)
     for name, query, count in QUERIES:
         page = reviewer.client.get("/", params={"q": query})
-        assert page.status_code == 200 and f"共 {count} 篇" in page.text, name
+        assert page.status_code == 200 and f"共{count}篇" in page.text, name
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_filters_by_day_person_verdict_and_order(desk):
         ("page=999999999999", 2),
         ("risk=nothing", 0),
     ):
-        assert f"共 {count} 篇" in reviewer.get(f"/?{query}").text, query
+        assert f"共{count}篇" in reviewer.get(f"/?{query}").text, query
     page = reviewer.get("/?order=old").text
     assert page.index(f"/documents/{plain.id}") < page.rindex(f"/documents/{bad.id}") and "9天" in page
     page = reviewer.get("/?order=risk").text.partition('class="list"')[2]
@@ -173,7 +173,7 @@ def test_retention_really_deletes_and_leaves_the_rest(desk):
     # The twin's file is still used by the upload of the same text.
     assert (gone.uploads, gone.documents, gone.files) == (2, 2, 1)
     assert reviewer.get(f"/documents/{old.id}").status_code == 404
-    assert "共 0 篇" in reviewer.get("/?q=保密的旧文案").text and "共 2 篇" in reviewer.get("/?q=云溪").text
+    assert "共0篇" in reviewer.get("/?q=保密的旧文案").text and "共2篇" in reviewer.get("/?q=云溪").text
     assert reviewer.get(f"/documents/{new.id}/original").status_code == 200
     with state.database.reading() as session:
         assert audit.verify(session)[1] == []
