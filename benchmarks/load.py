@@ -12,16 +12,11 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import random
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +24,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.measure import processor
 from benchmarks.memory import resident_mb
+from benchmarks.served import started, wait_until_ready
 from benchmarks.texts import SEED, mixed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +34,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CLASSES = (100, 500, 2_000, 20_000)
 _TIMEOUT_S = 120.0
 _EVERY_S = 1.0
-_START_S = 300.0
 # Caches fill and libraries load at first; the slope of memory is taken after this share of the time.
 _WARM = 0.2
 
@@ -193,40 +189,6 @@ def page(result: Outcome, machine: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _machine() -> str:
-    rows = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    named = (r.partition(":")[2].strip() for r in rows if r.startswith("model name"))
-    return f"{next(named, platform.processor())}, {os.cpu_count()} processors"
-
-
-@contextmanager
-def _started(workers: int) -> Iterator[tuple[str, int]]:
-    """(address, process id) of a server with empty data."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        own = {"PORT": str(port), "WORKERS": str(workers), "DATA_DIR": folder, "LOG_LEVEL": "error"}
-        environment = {**os.environ, **{f"NLP_COMPLIANCE_{name}": value for name, value in own.items()}}
-        server = subprocess.Popen([sys.executable, str(ROOT / "serve.py")], env=environment)
-        try:
-            yield f"http://127.0.0.1:{port}", server.pid
-        finally:
-            server.terminate()
-            server.wait(_TIMEOUT_S)
-
-
-def _wait_until_ready(base: str) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{base}/readyz", timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise SystemExit(f"{base} did not become ready within {_START_S:.0f} s")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
     parser.add_argument("--callers", type=int, default=50)
@@ -240,15 +202,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = [document.text for document in mixed()]
 
     def measured(base: str, pid: int | None) -> Seen:
-        _wait_until_ready(base)
         return asyncio.run(drive(base, texts, options.callers, options.seconds, pid, options.key))
 
     if options.url:
-        seen = measured(options.url.rstrip("/"), options.pid)
+        base = options.url.rstrip("/")
+        wait_until_ready(base)
+        seen = measured(base, options.pid)
     else:
-        with _started(options.workers) as (base, pid):
-            seen = measured(base, pid)
-    result, machine = outcome(seen, options.callers), _machine()
+        with started(options.workers) as server:
+            seen = measured(server.address, server.process)
+    result, machine = outcome(seen, options.callers), processor()
     row: dict[str, Any] = {"machine": machine, **asdict(result), "memory_samples": seen.memory}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "load.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")

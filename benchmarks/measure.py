@@ -74,15 +74,18 @@ def percentile(values: Sequence[float], share: float) -> float:
     return float(np.percentile(np.asarray(values), share * 100)) if values else 0.0
 
 
-def machine() -> str:
-    """Processor, its count, Python and the libraries that decide about speed."""
+def processor() -> str:
+    """The processor and how many there are of it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(named, platform.processor())}, {os.cpu_count()} processors"
+
+
+def machine() -> str:
+    """The processor, Python and the libraries that decide about speed."""
     libraries = ("onnxruntime", "numpy", "rjieba", "daachorse", "fastapi", "uvicorn", "torch", "transformers")
-    return (
-        f"{next(named, platform.processor())}, {os.cpu_count()} processors, Python {platform.python_version()}, "
-        + ", ".join(f"{name} {_version(name)}" for name in libraries if _version(name))
-    )
+    known = ", ".join(f"{name} {_version(name)}" for name in libraries if _version(name))
+    return f"{processor()}, Python {platform.python_version()}, {known}"
 
 
 def _version(name: str) -> str:

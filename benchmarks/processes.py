@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -85,17 +84,11 @@ def _start(name: str, seconds: list[float], peak_mb: float) -> Start:
 
 def _run(command: list[str]) -> tuple[float, float]:
     """(seconds, most MB resident) of a command and what it waited for."""
-    began = time.perf_counter()
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.stderr is not None
-    with child.stderr as stream:
-        said = stream.read().decode(errors="replace")
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{said}")
-    return seconds, usage.ru_maxrss * 1024 / 1e6
+    launch = [sys.executable, str(Path(__file__).with_name("launch.py")), *command]
+    row = json.loads(subprocess.run(launch, stdout=subprocess.PIPE, check=True).stdout)
+    if row["code"]:
+        raise SystemExit(f"{' '.join(command)} ended with {row['code']}:\n{row['said']}")
+    return row["seconds"], row["peak_kb"] * 1024 / 1e6
 
 
 def installed_sizes() -> dict[str, float]:

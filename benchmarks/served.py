@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CALLERS = (1, 8, 64)
 BATCH = 4
 LONGEST = 2_000
-_READY_S = 300.0
+_READY_S, _STOP_S = 300.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +65,25 @@ class Load:
 
 
 @contextmanager
-def started() -> Iterator[Server]:
-    """A server on a free port with empty data, ready to answer; stopped at the end."""
+def started(workers: int = 1) -> Iterator[Server]:
+    """A server of so many processes on a free port with empty data, ready to answer; stopped at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        own = {"PORT": str(port), "DATA_DIR": folder, "LOG_LEVEL": "error"}
+        own = {"PORT": str(port), "WORKERS": str(workers), "DATA_DIR": folder, "LOG_LEVEL": "error"}
         environment = {**os.environ, **{f"NLP_COMPLIANCE_{name}": value for name, value in own.items()}}
         child = subprocess.Popen([sys.executable, str(ROOT / "serve.py")], env=environment)
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait_until_ready(address)
+            wait_until_ready(address)
             yield Server(address, child.pid)
         finally:
             child.terminate()
-            child.wait(timeout=60)
+            child.wait(_STOP_S)
 
 
-def _wait_until_ready(address: str) -> None:
+def wait_until_ready(address: str) -> None:
     end = time.monotonic() + _READY_S
     with httpx.Client(timeout=5) as client:
         while time.monotonic() < end:
@@ -93,7 +93,7 @@ def _wait_until_ready(address: str) -> None:
             except httpx.HTTPError:
                 pass
             time.sleep(0.02)
-    raise SystemExit(f"the server did not become ready within {_READY_S:.0f} s")
+    raise SystemExit(f"{address} did not become ready within {_READY_S:.0f} s")
 
 
 def loads(seconds: float, repeat: int) -> tuple[list[Load], float, float]:

@@ -25,6 +25,7 @@ from nlp_compliance.commands.shared import (
     exit_at,
     reader_for,
     settings_with,
+    tell_unread,
     write_line,
 )
 from nlp_compliance.errors import NlpComplianceError
@@ -87,7 +88,7 @@ def check(
         else:
             write_line(sys.stdout, report_to_dict(report))
     for failure in unread:
-        typer.echo(f"未能读取 {failure.id}：{failure.error}", err=True)
+        tell_unread(failure)
     exit_at(risks, fail_on)
     if unread:
         raise typer.Exit(2)

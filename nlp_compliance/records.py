@@ -13,6 +13,13 @@ import numpy.typing as npt
 # Days are those of Chinese calendars, wherever a text is read or a decision taken; China has no summer time.
 BEIJING = timezone(timedelta(hours=8))
 
+
+def week_of(day: date) -> str:
+    """ISO week as 2026-W42, which sorts by time."""
+    year, week, _ = day.isocalendar()
+    return f"{year}-W{week:02}"
+
+
 Category = Literal["false_publicity", "government_underwriting", "missing_disclosure"]
 Severity = Literal["high", "medium", "low", "info"]
 Risk = Literal["high", "medium", "low", "none"]

@@ -20,50 +20,41 @@ from torch import nn
 from tqdm import tqdm
 
 from nlp_compliance.inference.encode import CharacterTable, load_characters
-from training.finetune import make_optimisers, rate_share
+from nlp_compliance.records import SPAN_LABELS
+from training.dataset import Window, collate, empty_document_targets
+from training.finetune import make_optimisers, rate_share, token_budget_batches
 from training.model import SpanDocumentModel, start_model
 from training.pretrain import read_lines
 from training.tokenizer import save_characters
 
-Rows = list[tuple[np.ndarray, int]]
+_SCORED_TOKENS = 16_384
 
 
-def read_split(folder: Path, split: str, table: CharacterTable, labels: dict[object, int], longest: int) -> Rows:
-    """Token ids of every text, cut to `longest`, with the number of its label; new labels are numbered in passing."""
+def read_split(
+    folder: Path, split: str, table: CharacterTable, labels: dict[object, int], longest: int
+) -> list[Window]:
+    """One window for every text, cut to `longest`; its `owner` is the number of its label, new ones numbered in passing."""
     path = next(p for p in (folder / f"{split}.jsonl.xz", folder / f"{split}.jsonl") if p.is_file())
     rows = (json.loads(line) for line in read_lines(path))
-    return [(table.encode(r["text"])[: longest - 2], labels.setdefault(r["label"], len(labels))) for r in rows]
+    return [_window(table.encode(r["text"])[: longest - 2], labels.setdefault(r["label"], len(labels))) for r in rows]
 
 
-def batches(rows: Rows, budget: int, rng: random.Random | None) -> list[Rows]:
-    """Rows of like length, padded size under `budget` tokens; shuffled where `rng` is given."""
-    ordered = sorted(rows, key=lambda r: len(r[0]) + (rng.random() * 16 if rng else 0))
-    out: list[Rows] = []
-    for row in ordered:
-        if not out or (len(row[0]) + 2) * (len(out[-1]) + 1) > budget:
-            out.append([])
-        out[-1].append(row)
-    if rng:
-        rng.shuffle(out)
-    return out
+def _window(ids: np.ndarray, label: int) -> Window:
+    """As the corpus has them, without our own labels."""
+    return Window(ids, np.zeros((len(ids), len(SPAN_LABELS)), dtype=np.int8), empty_document_targets(0.0), label)
 
 
-def tensors(rows: Rows, table: CharacterTable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(rows: Sequence[Window], table: CharacterTable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Ids and mask of shape (rows, longest + 2) and the labels."""
-    longest = max(len(ids) for ids, _ in rows) + 2
-    ids = np.full((len(rows), longest), table.pad, dtype=np.int64)
-    for i, (text, _) in enumerate(rows):
-        ids[i, 0], ids[i, 1 : len(text) + 1], ids[i, len(text) + 1] = table.first, text, table.last
-    lengths = np.array([len(text) + 2 for text, _ in rows])
-    mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-    return torch.from_numpy(ids), torch.from_numpy(mask), torch.tensor([label for _, label in rows])
+    arrays = collate(rows, table)
+    return torch.from_numpy(arrays["ids"]), torch.from_numpy(arrays["mask"]), torch.tensor([r.owner for r in rows])
 
 
 @torch.no_grad()
-def accuracy(model: SpanDocumentModel, rows: Rows, table: CharacterTable, budget: int) -> float:
+def accuracy(model: SpanDocumentModel, rows: Sequence[Window], table: CharacterTable) -> float:
     model.eval()
     right = 0
-    for batch in batches(rows, budget, None):
+    for batch in token_budget_batches(rows, _SCORED_TOKENS, random.Random(0)):
         ids, mask, labels = tensors(batch, table)
         right += int((model(ids, mask)[1].argmax(-1) == labels).sum())
     return right / len(rows)
@@ -91,7 +82,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     optimisers = make_optimisers(model, args)
     rng, started = random.Random(args.seed), time.perf_counter()
     for epoch in range(args.epochs):
-        parts = batches(train, args.batch_tokens, rng)
+        parts = list(token_budget_batches(train, args.batch_tokens, rng))
         model.train()
         for i, part in enumerate(tqdm(parts, desc=f"epoch {epoch + 1}", disable=args.quiet)):
             for group in (g for o in optimisers for g in o.param_groups):
@@ -103,13 +94,13 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimiser in optimisers:
                 optimiser.step()
-        print(json.dumps({"epoch": epoch + 1, "dev": round(accuracy(model, dev, table, 16_384), 4)}), flush=True)
+        print(json.dumps({"epoch": epoch + 1, "dev": round(accuracy(model, dev, table), 4)}), flush=True)
     return {
         "set": args.set.name,
         "pretrained": not args.without_pretraining,
         "parameters": sum(p.numel() for p in model.encoder.parameters()),
-        "dev": round(accuracy(model, dev, table, 16_384), 4),
-        "test": round(accuracy(model, test, table, 16_384), 4),
+        "dev": round(accuracy(model, dev, table), 4),
+        "test": round(accuracy(model, test, table), 4),
         "test_documents": len(test),
         "seconds": round(time.perf_counter() - started),
     }

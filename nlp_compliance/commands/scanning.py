@@ -27,6 +27,7 @@ from nlp_compliance.commands.shared import (
     exit_at,
     reader_for,
     settings_with,
+    tell_unread,
     write_line,
 )
 from nlp_compliance.ingest.places import Place, is_there, place
@@ -238,7 +239,7 @@ def _write_rows(form: Format, stream: TextIO, results: Results, summary: Summary
     for item in results:
         summary.add(item)
         if isinstance(item, Failure):
-            typer.echo(f"未能读取 {item.id}：{item.error}", err=True)
+            tell_unread(item)
         row = error_row(item) if isinstance(item, Failure) else result_row(item.document, item.report)
         if form is Format.JSONL:
             write_line(stream, row)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Reader
+from nlp_compliance.ingest.reader import Failure, Reader
 from nlp_compliance.settings import Settings
 
 _RANKS = {"none": 0, "info": 0, "low": 1, "medium": 2, "high": 3}
@@ -70,3 +70,7 @@ def console() -> Console:
 
 def write_line(stream: TextIO, row: dict[str, object]) -> None:
     stream.write(orjson.dumps(row).decode() + "\n")
+
+
+def tell_unread(failure: Failure) -> None:
+    typer.echo(f"未能读取 {failure.id}：{failure.error}", err=True)

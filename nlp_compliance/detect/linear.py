@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
+from nlp_compliance.detect.clauses import clause_around
 from nlp_compliance.detect.guards import guarded
 from nlp_compliance.inference.linear import PROMOTIONAL, LinearModel
 from nlp_compliance.records import VIOLATION_LABELS, Hit, ParsedDocument, Span
@@ -79,12 +80,7 @@ def _readable(text: str, run: Span, sentence: Span) -> Span:
         end -= 1
     if end - start >= _SHORTEST_CHARS:
         return Span(start, end)
-    clause = _clause(text[sentence.start : sentence.end], start - sentence.start, end - sentence.start)
+    clause = clause_around(
+        text[sentence.start : sentence.end], start - sentence.start, end - sentence.start, _CLAUSE_END
+    )
     return Span(sentence.start + clause.start, sentence.start + clause.end)
-
-
-def _clause(text: str, start: int, end: int) -> Span:
-    """The clause around a run that is too short to be understood by itself."""
-    before = [m.end() for m in _CLAUSE_END.finditer(text, 0, start)]
-    after = _CLAUSE_END.search(text, end)
-    return Span(before[-1] if before else 0, after.start() if after else len(text))

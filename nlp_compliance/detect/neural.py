@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nlp_compliance.detect.clauses import clause_around
 from nlp_compliance.inference.bundle import Bundle
 from nlp_compliance.inference.runtime import DocumentScores
 from nlp_compliance.records import Hit, ParsedDocument, Span
@@ -93,9 +94,8 @@ def _runs(text: str, logits: npt.NDArray[np.float32], threshold: float) -> Itera
 def _clause(text: str, logits: npt.NDArray[np.float32]) -> Iterator[tuple[int, int, float]]:
     """The clause around the strongest token, with that token's probability."""
     place = int(logits.argmax())
-    before = [m.end() for m in _CLAUSE_END.finditer(text, 0, place)]
-    after = _CLAUSE_END.search(text, place)
-    span = _trim(text, before[-1] if before else 0, after.start() if after else len(text))
+    clause = clause_around(text, place, place, _CLAUSE_END)
+    span = _trim(text, clause.start, clause.end)
     if span.start < span.end:
         yield span.start, span.end, float(_sigmoid(logits[place : place + 1])[0])
 

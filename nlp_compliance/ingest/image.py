@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -78,12 +79,21 @@ def pixels_of(data: bytes, name: str, limits: Limits, *, frame: int = 0) -> tupl
         raise UnreadableFileError(f"{name}: the picture is broken ({error}); export it again as png or jpg") from error
 
 
-def shown_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) as browsers show a picture, or None where they show none; nothing is unpacked."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture as browsers show it: (width, height), turned as the camera was held, and media type."""
+
+    size: tuple[int, int]
+    media_type: str
+
+
+def shown(data: bytes) -> Shown | None:
+    """How browsers show a picture, or None where they show none; nothing is unpacked."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
             width, height = picture.size
-            return (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
+            size = (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
+            return Shown(size, MEDIA_TYPES[picture.format or "PNG"])
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return None
 

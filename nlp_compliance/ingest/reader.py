@@ -219,13 +219,13 @@ def expand(paths: Sequence[Place], *, without: Container[str] = ()) -> Iterator[
 
     Files that no reader knows come too: their failure tells that they were not checked.
     """
-    given: list[Place] = []
+    given: set[Place] = set()
     for path in globbed(paths):
         if path in given or any(parent in given for parent in path.parents):
             continue
         found = _below(path, without) if path.is_dir() else iter((path,))
         yield from (p for p in found if str(p) not in without and p not in given)
-        given.append(path)
+        given.add(path)
 
 
 def globbed(paths: Sequence[Place]) -> Iterator[Place]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined
 
 from nlp_compliance.ingest.reader import Failure
 from nlp_compliance.records import Finding, Report
 from nlp_compliance.report.segments import Segment, numbered, segments
+from nlp_compliance.report.templates import environment
 from nlp_compliance.report.terminal import SEVERITIES, law_text
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.summary import Scanned, Summary
@@ -35,10 +33,9 @@ def write_html(target: Path, results: Iterable[Scanned | Failure], rulebook: Rul
             failures.append(item)
         else:
             items.append(item)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(law=law_text, severity=SEVERITIES.__getitem__, state=STATES.__getitem__)
-    source = (files("nlp_compliance") / "resources" / "templates" / "report.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
+    pages = environment()
+    pages.filters.update(law=law_text, severity=SEVERITIES.__getitem__, state=STATES.__getitem__)
+    page = pages.get_template("report.html").render(
         items=items,
         failures=failures,
         summary=summary,

@@ -11,16 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, StrictUndefined
 
 from nlp_compliance.errors import InputError
 from nlp_compliance.records import LABELS
 from nlp_compliance.report.copies import Sketches
+from nlp_compliance.report.templates import environment
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, write_workbook
 
@@ -242,18 +241,20 @@ def write_monitor(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
 
 
 def _html(target: Path, monitor: Monitor, rulebook: Rulebook) -> None:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = (files("nlp_compliance") / "resources" / "templates" / "monitor.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
-        monitor=monitor,
-        weeks=sorted(monitor.weeks),
-        labels=[label for label in LABELS if monitor.labels[label]],
-        name=lambda label: rulebook.label(label).name,
-        shown=monitor.cases[:_SHOWN_DOCUMENTS],
-        busiest=max((counts.total() for counts in monitor.risks_by_week.values()), default=1),
-        quoted=_QUOTED,
-        hidden=max(0, len(monitor.cases) - _SHOWN_DOCUMENTS),
-        risk=RISKS,
+    page = (
+        environment()
+        .get_template("monitor.html")
+        .render(
+            monitor=monitor,
+            weeks=sorted(monitor.weeks),
+            labels=[label for label in LABELS if monitor.labels[label]],
+            name=lambda label: rulebook.label(label).name,
+            shown=monitor.cases[:_SHOWN_DOCUMENTS],
+            busiest=max((counts.total() for counts in monitor.risks_by_week.values()), default=1),
+            quoted=_QUOTED,
+            hidden=max(0, len(monitor.cases) - _SHOWN_DOCUMENTS),
+            risk=RISKS,
+        )
     )
     target.write_text(page, encoding="utf-8")
 

@@ -19,6 +19,7 @@ import orjson
 from nlp_compliance.errors import InputError
 from nlp_compliance.ingest.places import Place, below, whole
 from nlp_compliance.ingest.table import NO_PARTITION
+from nlp_compliance.records import week_of
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.journal import Journal
 from nlp_compliance.scan.outputs import COLUMNS, arrow, flat_rows
@@ -117,8 +118,5 @@ def _with_extra(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _week(published: str | None) -> str:
-    """ISO week as 2026-W42; empty without a day."""
-    if not published:
-        return ""
-    year, week, _ = date.fromisoformat(published[:10]).isocalendar()
-    return f"{year}-W{week:02}"
+    """Empty without a day."""
+    return week_of(date.fromisoformat(published[:10])) if published else ""

@@ -20,7 +20,7 @@ from nlp_compliance.ingest.isolate import starting_children
 from nlp_compliance.ingest.places import Place, is_far, whole
 from nlp_compliance.ingest.reader import Failure, Item, Reader, expand
 from nlp_compliance.records import Document, Report
-from nlp_compliance.rulebook import load_rulebook
+from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.scan.dataset import PART_BYTES, Dataset, part_state
 from nlp_compliance.scan.journal import Journal, command_of
 from nlp_compliance.scan.outputs import write_output
@@ -87,10 +87,11 @@ def scan_to_file(
         job = _retry(out, kept, job)
     if restart:
         kept.unlink(missing_ok=True)
-    dataset = Dataset(out, partition_by, load_rulebook(job.settings.rules_dirs)) if partition_by is not None else None
+    rulebook = load_rulebook(job.settings.rules_dirs)
+    dataset = Dataset(out, partition_by, rulebook) if partition_by is not None else None
     if dataset is not None and not kept.exists():
         dataset.claim(replace=restart)
-    journal = Journal(kept, _command(paths, job, out, partition_by))
+    journal = Journal(kept, _command(paths, job, out, partition_by, rulebook.version))
     try:
         if retry_errors and not journal.done.files and not journal.done.rows:
             journal.add(("", 0), _rows_of(out))
@@ -102,12 +103,14 @@ def scan_to_file(
             progress(task.weight, len(rows))
             if dataset is not None:
                 dataset.take(journal, least=PART_BYTES)
-        return _finish(journal, out, job, dataset)
+        return _finish(journal, out, rulebook, dataset)
     finally:
         journal.close()
 
 
-def _command(paths: Sequence[Place], job: Job, out: Place, partition_by: str | None) -> dict[str, object]:
+def _command(
+    paths: Sequence[Place], job: Job, out: Place, partition_by: str | None, rulebook: str
+) -> dict[str, object]:
     """What must be the same for a work file to be continued."""
     settings = job.settings
     return {
@@ -117,7 +120,7 @@ def _command(paths: Sequence[Place], job: Job, out: Place, partition_by: str | N
         "as_of": job.as_of,
         "text_column": job.text_column,
         "only": sorted(job.only) if job.only is not None else None,
-        "rulebook": load_rulebook(settings.rules_dirs).version,
+        "rulebook": rulebook,
         "model": _version_of(settings.bundle),
         "linear": _version_of(settings.linear_bundle),
         "settings": {k: str(getattr(settings, k)) for k in ("detectors", "advisory", "review_band", "max_text_chars")},
@@ -153,7 +156,7 @@ def _rows_of(out: Place) -> Iterator[Row]:
             yield Row(False, line.rstrip(b"\n"))
 
 
-def _finish(journal: Journal, out: Place, job: Job, dataset: Dataset | None) -> Summary:
+def _finish(journal: Journal, out: Place, rulebook: Rulebook, dataset: Dataset | None) -> Summary:
     if dataset is not None:
         dataset.take(journal)
         _, summary = part_state(journal)
@@ -161,7 +164,7 @@ def _finish(journal: Journal, out: Place, job: Job, dataset: Dataset | None) -> 
         summary = Summary()
         for line in journal.rows(failed=False):
             summary.add_line(line)
-        write_output(out, journal.rows(failed=False), load_rulebook(job.settings.rules_dirs), list(summary.extras))
+        write_output(out, journal.rows(failed=False), rulebook, list(summary.extras))
     summary.failed = _write_errors(errors_path(out), journal.rows(failed=True))
     journal.remove()
     return summary

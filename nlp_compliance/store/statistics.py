@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nlp_compliance.records import BEIJING
+from nlp_compliance.records import BEIJING, week_of
 from nlp_compliance.store.schema import Decision, DocumentLabel, StoredDocument, now
 
 WEEKS_SHOWN = 12
@@ -57,7 +57,7 @@ def overview(session: Session) -> Overview:
     for at, risk in session.execute(
         select(StoredDocument.created_at, StoredDocument.risk).where(StoredDocument.created_at >= since)
     ):
-        own = risks.setdefault(week_of(at), {})
+        own = risks.setdefault(_week_of(at), {})
         own[risk] = own.get(risk, 0) + 1
     rows = session.execute(select(DocumentLabel.label, func.count()).group_by(DocumentLabel.label)).all()
     labels = sorted(((label, count) for label, count in rows), key=lambda item: (-item[1], item[0]))
@@ -77,14 +77,13 @@ def overview(session: Session) -> Overview:
     )
 
 
-def week_of(at: datetime) -> str:
-    """ISO week of an instant as Beijing counts it, as 2026-W48."""
-    year, week, _ = at.astimezone(BEIJING).isocalendar()
-    return f"{year}-W{week:02}"
+def _week_of(at: datetime) -> str:
+    """The week of an instant as Beijing counts it."""
+    return week_of(at.astimezone(BEIJING).date())
 
 
 def _last_weeks(today: datetime) -> tuple[str, ...]:
-    return tuple(week_of(today - timedelta(weeks=back)) for back in reversed(range(WEEKS_SHOWN)))
+    return tuple(_week_of(today - timedelta(weeks=back)) for back in reversed(range(WEEKS_SHOWN)))
 
 
 def _counts(session: Session, own: Any) -> dict[str, int]:
@@ -102,8 +101,8 @@ def _labels_by_week(
         .where(StoredDocument.created_at >= since, DocumentLabel.label.in_(labels))
     )
     for label, at in session.execute(query):
-        if week_of(at) in counts[label]:
-            counts[label][week_of(at)] += 1
+        if _week_of(at) in counts[label]:
+            counts[label][_week_of(at)] += 1
     return {label: tuple(own.values()) for label, own in counts.items()}
 
 
@@ -115,7 +114,7 @@ def _dismissals(session: Session, weeks: tuple[str, ...]) -> tuple[list[tuple[st
     labels: dict[str, list[int]] = {}
     by_week = {week: [0, 0] for week in weeks}
     for decision in latest.values():
-        for own in (labels.setdefault(decision.label, [0, 0]), by_week.get(week_of(decision.created_at), [0, 0])):
+        for own in (labels.setdefault(decision.label, [0, 0]), by_week.get(_week_of(decision.created_at), [0, 0])):
             own[0] += 1
             own[1] += decision.action == "dismiss"
     shares = [(label, Share(*own)) for label, own in sorted(labels.items())]

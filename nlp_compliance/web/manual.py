@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from nlp_compliance.report.templates import environment
 from nlp_compliance.web.errors import KINDS, PARTS
-from nlp_compliance.web.manualpage import PAGE, STYLE
 from nlp_compliance.web.policy import PAGE_HEADERS
 
 _SCHEMAS = "#/components/schemas/"
@@ -77,9 +77,10 @@ class Operation:
 
 def add_manual(app: FastAPI) -> None:
     """Adds `/docs` and its stylesheet to the application."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["coded"] = coded
-    template = environment.from_string(PAGE)
+    pages = environment()
+    pages.filters["coded"] = coded
+    template = pages.get_template("manual.html")
+    sheet = (files("nlp_compliance") / "resources" / "static" / "manual.css").read_bytes()
 
     async def manual(request: Request) -> Response:
         document = app.openapi()
@@ -93,7 +94,7 @@ def add_manual(app: FastAPI) -> None:
         return HTMLResponse(page, headers=PAGE_HEADERS)
 
     async def style(request: Request) -> Response:
-        return Response(STYLE, media_type="text/css", headers=PAGE_HEADERS)
+        return Response(sheet, media_type="text/css", headers=PAGE_HEADERS)
 
     app.add_route("/docs", manual, include_in_schema=False)
     app.add_route("/docs/style.css", style, include_in_schema=False)

@@ -11,10 +11,10 @@ from functools import lru_cache
 import jieba
 import numpy as np
 
+from nlp_compliance.detect import linear, neural
 from nlp_compliance.detect.guards import guarded
-from nlp_compliance.detect.linear import _DOCUMENT_CHARS, _SHORTEST_CHARS, _clause
+from nlp_compliance.detect.linear import _DOCUMENT_CHARS, _SHORTEST_CHARS
 from nlp_compliance.detect.neural import (
-    _CLAUSE_END,
     _ECHO,
     _LEAST_PROBABILITY,
     _joined,
@@ -110,8 +110,7 @@ class ReferenceLinear:
             end -= 1
         if end - start >= _SHORTEST_CHARS:
             return start, end
-        clause = _clause(text, start, end)
-        return clause.start, clause.end
+        return clause_around(text, start, end, linear._CLAUSE_END)
 
 
 def strongest(values):
@@ -154,18 +153,16 @@ class ReferenceNeural:
             ]
             if not runs and stated[label] >= _LEAST_PROBABILITY:
                 place = int(np.argmax(scores.tokens[:, column]))
-                spans = [(clause_around(parsed.normal, place), probabilities[place])]
+                clause = clause_around(parsed.normal, place, place, neural._CLAUSE_END)
+                spans = [(_trim(parsed.normal, *clause), probabilities[place])]
             for span, score in spans:
                 if span.start < span.end:
                     hits.append(Hit(label, parsed.original(span.start, span.end), float(score), self.name))
         return hits
 
 
-def clause_around(text, place):
-    """The clause that holds the character at `place`, walked to both sides; of a mark itself what follows the last one."""
-    start = end = place
-    while start > 0 and not _CLAUSE_END.match(text[start - 1]):
-        start -= 1
-    while end < len(text) and not _CLAUSE_END.match(text[end]):
-        end += 1
-    return _trim(text, start, end)
+def clause_around(text, start, end, mark):
+    """Behind the last mark before `start`, up to the first one from `end` on; every mark before is looked at."""
+    before = [m.end() for m in mark.finditer(text, 0, start)]
+    after = mark.search(text, end)
+    return before[-1] if before else 0, after.start() if after else len(text)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nlp_compliance.detect.linear import _clause
+from nlp_compliance.detect.clauses import clause_around
+from nlp_compliance.detect.linear import _CLAUSE_END
 
 
 @pytest.mark.parametrize(
@@ -16,5 +17,5 @@ from nlp_compliance.detect.linear import _clause
 )
 def test_a_crumb_grows_to_its_clause(text, run, clause):
     start = text.index(run)
-    span = _clause(text, start, start + len(run))
+    span = clause_around(text, start, start + len(run), _CLAUSE_END)
     assert text[span.start : span.end] == clause

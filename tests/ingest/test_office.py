@@ -57,7 +57,7 @@ def test_photographs_are_turned_upright(told):
     exif = Image.Exif()
     exif[0x0112] = 6
     data = picture(200, 100, "JPEG", exif=exif)
-    assert read(data, "a.jpg").text == "图100x200" and image.shown_size(data) == (100, 200)
+    assert read(data, "a.jpg").text == "图100x200" and image.shown(data).size == (100, 200)
 
 
 def test_every_page_of_a_tiff_and_the_first_frame_of_a_gif():

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from nlp_compliance.errors import InputError, NotThereError
-from nlp_compliance.ingest.image import shown_size
+from nlp_compliance.ingest.image import shown
 from nlp_compliance.store import audit, repository
 from nlp_compliance.store.decisions import decisions_of
 from nlp_compliance.store.schema import Upload, User
@@ -32,7 +32,7 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         names = names_of(session)
     assert upload is not None
     data = desk.files.get(upload.sha256) if document.name == upload.name else b""
-    size = shown_size(data) if data else None
+    picture = shown(data) if data else None
     pages = view.pages_of(document)[:_PAGES_SHOWN] if data.startswith(_PDF) else []
     place = [d.id for d in chain].index(document.id)
     old = chain[place - 1] if place else None
@@ -43,10 +43,10 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         document=document,
         report=document.report,
         findings=findings,
-        by_number={shown.number: shown for shown in findings},
+        by_number={f.number: f for f in findings},
         segments=view.text_segments(document, findings),
-        picture=size,
-        outlines=view.outlines(document, findings) if size else [],
+        picture=picture.size if picture else None,
+        outlines=view.outlines(document, findings) if picture else [],
         pages=pages,
         versions=chain,
         old=old,
@@ -83,8 +83,8 @@ def original(request: Request, user: Viewer, identifier: int) -> Response:
     assert upload is not None
     data = desk.files.get(upload.sha256)
     # Only pictures are shown by the browser; anything else could carry scripts and is handed over as a file.
-    if shown_size(data):
-        return Response(data, media_type=_picture_type(data))
+    if picture := shown(data):
+        return Response(data, media_type=picture.media_type)
     return file_answer(data, upload.name, "application/octet-stream")
 
 
@@ -103,7 +103,3 @@ def export(request: Request, user: Viewer, identifier: int, kind: str) -> Respon
         return file_answer(data, f"{identifier}.json", "application/json")
     data = _MAKERS[kind](document, findings, desk.rulebook, names)
     return file_answer(data, f"合规检查-{identifier}.{kind}", "application/octet-stream")
-
-
-def _picture_type(data: bytes) -> str:
-    return "image/png" if data.startswith(b"\x89PNG") else "image/webp" if data[:4] == b"RIFF" else "image/jpeg"

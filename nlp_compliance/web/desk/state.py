@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.resources import files as resource_files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment
 
 from nlp_compliance.checker import Checker
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import SUFFIXES, Reader
 from nlp_compliance.records import CATEGORY_LABELS, CATEGORY_OF, VIOLATION_LABELS
+from nlp_compliance.report.templates import environment
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS
 from nlp_compliance.settings import Settings
@@ -110,15 +110,9 @@ def open_desk(settings: Settings) -> Desk:
     """Opens database and file store. Raises StoreError."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url or sqlite_url(settings.data_dir))
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(moment=moments.moment, day=moments.day)
-    environment.globals.update(
+    templates = environment("desk")
+    templates.filters.update(moment=moments.moment, day=moments.day)
+    templates.globals.update(
         risks=RISKS,
         severities=exports.SEVERITIES,
         states=repository.STATES,
@@ -135,11 +129,7 @@ def open_desk(settings: Settings) -> Desk:
         suffixes=",".join(SUFFIXES),
         may=people.may,
     )
-    return Desk(settings, database, FileStore(settings.data_dir / "files"), environment)
-
-
-def _template(name: str) -> str:
-    return (resource_files("nlp_compliance") / "resources" / "templates" / "desk" / name).read_text(encoding="utf-8")
+    return Desk(settings, database, FileStore(settings.data_dir / "files"), templates)
 
 
 def setup_link(desk: Desk) -> str | None:
