@@ -23,11 +23,11 @@ from matplotlib import pyplot
 LEAST_SHARE, MOST_UNEVEN, MOST_SECONDS, MOST_MB = 0.85, 0.20, 2.0, 500.0
 
 
-def head(minutes: float) -> str:
+def head(minutes: float, scale: float) -> str:
     return f"""# Benchmarks
 
-Written by `make bench` in {minutes:.0f} minutes; not edited by hand. Rates differ from machine to machine and from
-hour to hour: read the ratios. Ways that are compared were measured in turn, round by round; figures are medians over
+Written by `python -m benchmarks.run --scale {scale:g}` (`make bench` is scale 1) in {minutes:.0f} minutes; not edited by hand.
+Rates differ from machine to machine and from hour to hour: read the ratios. Ways that are compared were measured in turn, round by round; figures are medians over
 rounds, spread is half the range. One thread unless said otherwise.
 
 Machine: {machine()}. Seed {SEED}.

@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         part_began = time.perf_counter()
         sections.append(PARTS[name](bench))
         print(f"{name}: {time.perf_counter() - part_began:.0f} s", file=sys.stderr, flush=True)
-    text = "\n".join([page.head((time.perf_counter() - began) / 60), *sections])
+    text = "\n".join([page.head((time.perf_counter() - began) / 60, options.scale), *sections])
     if target:
         target.write_text(text, encoding="utf-8")
     sys.stdout.write(text)
