@@ -1,7 +1,7 @@
 """Label-free passages from text files for use as negatives, the likelier to fool the current model the likelier taken.
 
-The input is text that is hardly ever promotion of insurance (news, law, health, questions on finance). A tenth of it,
-chosen by hash, is held out: the false-alarm rate of the evaluation is measured there and never trained on.
+The input is text that is hardly ever promotion of insurance (news, law, health, questions on finance). A tenth of its
+documents, chosen by hash, is held out: the false-alarm rate of the evaluation is measured there and never trained on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -28,12 +29,20 @@ _NEAR = re.compile(r"保险|医保|社保|报销|理赔|补贴|参保|投保|保
 _SELLING = re.compile(r"惠民保|立即投保|点击投保|马上投保|营销文案|文案")
 
 
-def is_held_out(text: str) -> bool:
-    """One passage in ten, by content."""
-    return hashlib.sha256(text.encode()).digest()[0] < 26
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """`held_out` is the same for all passages of one document, whatever part of it is drawn."""
+
+    text: str
+    held_out: bool
 
 
-def passages(path: Path, rng: random.Random, *, shortest: int = 30, longest: int = 400) -> Iterator[str]:
+def is_held_out(document: str) -> bool:
+    """One document in ten, by content."""
+    return hashlib.sha256(document.encode()).digest()[0] < 26
+
+
+def passages(path: Path, rng: random.Random, *, shortest: int = 30, longest: int = 400) -> Iterator[Passage]:
     """One passage of random length from every document of `path`."""
     for text in read_texts(path):
         size = rng.randint(shortest, longest)
@@ -41,16 +50,16 @@ def passages(path: Path, rng: random.Random, *, shortest: int = 30, longest: int
         start = text.rfind("。", 0, start) + 1
         passage = text[start : start + size].strip()
         if len(passage) >= shortest and not _SELLING.search(passage):
-            yield passage
+            yield Passage(passage, is_held_out(text))
 
 
-def candidates(sources: list[str], rng: random.Random, *, limit: int) -> list[str]:
+def candidates(sources: list[str], rng: random.Random, *, limit: int) -> list[Passage]:
     """Passages of all sources, near ones preferred, at most `limit`."""
-    out: list[str] = []
+    out: list[Passage] = []
     for spec in sources:
         path, share = parse_source(spec)
         for passage in passages(path, rng):
-            if rng.random() < share and (_NEAR.search(passage) or rng.random() < 0.025):
+            if rng.random() < share and (_NEAR.search(passage.text) or rng.random() < 0.025):
                 out.append(passage)
     rng.shuffle(out)
     return out[:limit]
@@ -74,8 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rng = random.Random(args.seed)
     found = candidates(args.text, rng, limit=args.candidates)
-    held = [t for t in found if is_held_out(t)]
-    rest = [t for t in found if not is_held_out(t)]
+    held = [p.text for p in found if p.held_out]
+    rest = [p.text for p in found if not p.held_out]
     checker = build_checker(Settings.from_env())
     weighed = []
     for i in tqdm(range(0, len(rest), 256)):

