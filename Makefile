@@ -39,7 +39,7 @@ ocr: $(VENV)/.development
 memory: $(VENV)/.development
 	$(RUN) -m benchmarks.memory
 
-# About twelve minutes on two cores that have nothing else to do; writes docs/benchmarks.md.
+# About twenty minutes on two cores that have nothing else to do; writes docs/benchmarks.md.
 bench: $(VENV)/.bench
 	$(RUN) -m benchmarks.run
 

@@ -85,6 +85,18 @@ def scans(timings: Sequence[Timing]) -> str:
 """
 
 
+def engines(timings: Sequence[Timing]) -> str:
+    local = timings[0]
+    rows = [[t.name, f"{t.documents_rate:,.0f}", f"{t.seconds[0]:,.0f}", f"{t.share_of(local):.2f}"] for t in timings]
+    return f"""## A cluster on this machine
+
+{local.documents:,} rows of JSONL of {local.characters / local.documents:.0f} characters, start-up included; the results are the same bytes.
+What a cluster is for: [scanning.md](scanning.md#how-many-processes-and-when-a-cluster).
+
+{table(["engine", "documents/s", "seconds", "against local"], rows)}
+"""
+
+
 def served(loads: Sequence[Load], resident_mb: float, peak_mb: float, in_process: Timing) -> str:
     rows = [
         [

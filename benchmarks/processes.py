@@ -8,20 +8,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from itertools import count
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from benchmarks.measure import Timing, Way, in_turn
 from benchmarks.served import started
-from benchmarks.texts import mixed
+from benchmarks.texts import mixed, stock, text_of
+from nlp_compliance.records import Document
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "nlp_compliance"]
+# The mix is scanned so many times over: a process takes 64 rows at once, and with two such tasks, one of them long, two
+# processes would wait for each other.
+_SCANNED_TIMES = 4
+_SHORT = 64
 _SAID = "溪山保由政府兜底，最高保障300万元，扫码投保。"
 
 
@@ -37,25 +41,48 @@ class Start:
 
 def scans(share: float, repeat: int) -> list[Timing]:
     """The scan command over the mix as JSONL, with one and two processes, start-up included."""
-    documents = mixed(share)
+    ways = {"scan, 1 process": ["--workers", "1"], "scan, 2 processes": ["--workers", "2"]}
+    return _scans(mixed(share) * _SCANNED_TIMES, ways, repeat)
+
+
+def engines(rows: int, repeat: int = 1) -> list[Timing]:
+    """The same scan of short texts by two local processes and by two actors of a Ray cluster on this machine.
+
+    Raises SystemExit when the results differ by a byte.
+    """
+    source = stock()
+    documents = [Document(str(i), text_of(_SHORT, source, i * _SHORT)) for i in range(rows)]
+    ways = {
+        "two local processes": ["--workers", "2"],
+        "Ray on this machine, two actors": ["--workers", "2", "--engine", "ray"],
+    }
+    return _scans(documents, ways, repeat, same=True)
+
+
+def _scans(
+    documents: Sequence[Document], ways: dict[str, list[str]], repeat: int, *, same: bool = False
+) -> list[Timing]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in.jsonl"
         # Numbered, so that no text is a repost of another.
         lines = (json.dumps({"id": str(i), "text": f"{i} {d.text}"}) for i, d in enumerate(documents))
         source.write_text("\n".join(lines), "utf-8")
-        number = count()
+        outs = [Path(folder) / f"out-{number}.jsonl" for number in range(len(ways))]
 
-        def scan(workers: int) -> Way:
-            def run() -> None:
-                out = Path(folder) / f"out-{next(number)}.jsonl"
-                command = [*COMMAND, "scan", str(source), "-o", str(out), "--no-progress", "--workers", str(workers)]
-                _run(command)
+        def scan(out: Path, options: list[str]) -> Way:
+            command = [*COMMAND, "scan", str(source), "-o", str(out), "--no-progress", *options]
+            return lambda: _run(command)
 
-            return run
-
-        ways = {"scan, 1 process": scan(1), "scan, 2 processes": scan(2)}
-        characters = sum(len(d.text) for d in documents)
-        return in_turn(ways, characters=characters, documents=len(documents), repeat=repeat, warm=False)
+        timings = in_turn(
+            {name: scan(out, options) for out, (name, options) in zip(outs, ways.items(), strict=True)},
+            characters=sum(len(d.text) for d in documents),
+            documents=len(documents),
+            repeat=repeat,
+            warm=False,
+        )
+        if same and len({out.read_bytes() for out in outs}) != 1:
+            raise SystemExit(f"the results of {', '.join(ways)} differ")
+        return timings
 
 
 def cold_starts(repeat: int) -> list[Start]:

@@ -48,6 +48,7 @@ def test_every_section_says_whether_the_promise_is_kept(tmp_path):
     start = processes.Start("check", 1.5, 0.1, 180.0)
     assert "**Kept**" in page.starts([start], {"numpy": 20.0, "nlp-compliance": 18.0})
     assert page.scans(timings).count("\n|") == 4
+    assert "2 rows of JSONL of 50 characters" in page.engines(timings)
     page.draw_growth(steps, tmp_path)
     page.draw_throughput(timings, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"growth.png", "throughput.png"}
@@ -66,7 +67,7 @@ def test_a_table_puts_numbers_right():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "scale"),
-    [("throughput", 0.05), ("scans", 0.025), ("served", 0.05), ("growth", 0.003), ("starts", 0.1)],
+    [("throughput", 0.05), ("scans", 0.025), ("engines", 0.01), ("served", 0.05), ("growth", 0.003), ("starts", 0.1)],
 )
 def test_every_part_runs(part, scale, tmp_path):
     page_path = tmp_path / "page.md"

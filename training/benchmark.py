@@ -24,6 +24,7 @@ from nlp_compliance.records import SPAN_LABELS
 from training.dataset import Window, collate, empty_document_targets
 from training.finetune import make_optimisers, rate_share, token_budget_batches
 from training.model import SpanDocumentModel, start_model
+from training.precision import mixed_precision
 from training.pretrain import read_lines
 from training.tokenizer import save_characters
 
@@ -89,7 +90,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
                 group["lr"] = group["peak"] * rate_share((epoch + i / len(parts)) / args.epochs)
             ids, mask, labels = tensors(part, table)
             model.zero_grad(set_to_none=True)
-            loss = nn.functional.cross_entropy(model(ids, mask)[1], labels, label_smoothing=0.05)
+            with mixed_precision("cpu"):
+                scores = model(ids, mask)[1]
+            loss = nn.functional.cross_entropy(scores.float(), labels, label_smoothing=0.05)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimiser in optimisers:

@@ -20,7 +20,7 @@ from nlp_compliance.records import VIOLATION_LABELS, Document, Report
 from nlp_compliance.settings import Settings
 from training.corpus import ROOT, load_corpus, split_of
 from training.dataset import parsed, read_negatives
-from training.judged import Figures, Judged, disguise_rows, figures, genre_rows, judge, label_rows
+from training.judged import Figures, Judged, disguise_rows, figures, genre_rows, judge, label_rows, series_rows
 from training.metrics import indicator
 from training.plots import label_plot, reliability_plot
 
@@ -112,6 +112,15 @@ def genre_table(judged: Sequence[Judged]) -> list[str]:
     ]
 
 
+def series_table(judged: Sequence[Judged]) -> list[str]:
+    lines = ["| series | documents | precision | recall | F1 | false alarms, promotion without violation |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    return lines + [
+        f"| {name} | {n} | {c.precision:.3f} | {c.recall:.3f} | {c.f1:.3f} | {_cell(alarms)} |"
+        for name, n, c, alarms in series_rows(judged)
+    ]
+
+
 def disguise_table(judged: Sequence[Judged]) -> list[str]:
     lines = ["| disguise | documents | recall, plain twin | recall, disguised |", "|---|--:|--:|--:|"]
     return lines + [f"| {kind} | {n} | {_cell(a)} | {_cell(b)} |" for kind, n, a, b in disguise_rows(judged)]
@@ -144,6 +153,12 @@ def write_report(target: Path, split: str, results: dict[str, list[Judged]], shi
         f"## Labels ({shipped})",
         "",
         *label_table(judged),
+        "",
+        f"## Who wrote the documents ({shipped})",
+        "",
+        "Violation labels pooled. Which series is how blind: [the corpus card](../data/README.md#how-it-was-made).",
+        "",
+        *series_table(judged),
         "",
         f"## Disguises ({shipped})",
         "",

@@ -7,13 +7,11 @@ import hashlib
 import json
 import shutil
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from nlp_compliance.detect.ensemble import document_scores, log_odds
@@ -28,30 +26,11 @@ from training.baseline import BUNDLE as LINEAR
 from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_blend, fit_calibration
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
-from training.model import SETTINGS, keep_run, load_run
+from training.graph import export_onnx
+from training.model import SETTINGS, keep_run
 from training.score import TorchScorer
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
-
-
-def export_onnx(run: Path, target: Path) -> None:
-    """Write the float32 graph with free batch and length. Eager attention runs faster in ONNX Runtime than sdpa."""
-    model = load_run(run, attention="eager")
-    example = (torch.randint(5, 100, (2, 32)), torch.ones(2, 32, dtype=torch.int64))
-    axes = {0: "windows", 1: "tokens"}
-    with warnings.catch_warnings():
-        # The TorchScript exporter is deprecated but takes a second where its successor takes ten.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            example,
-            str(target),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["tokens", "document"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "tokens": axes, "document": {0: "windows"}},
-            opset_version=18,
-            dynamo=False,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from training.dataset import (
 from training.feedback import read_extra
 from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, start_model
 from training.muon import Muon
+from training.precision import mixed_precision
 from training.tokenizer import save_characters
 
 ENCODER = ROOT / "training" / "encoder"
@@ -125,11 +126,17 @@ class Loss:
     """Binary cross entropy of tokens and documents; rare violation tokens weigh `token_weight` times a plain one."""
 
     def __init__(self, token_weight: float, document_share: float, device: str) -> None:
+        self.device = device
         weight = torch.ones(len(SPAN_LABELS))
         weight[: len(VIOLATION_LABELS)] = token_weight
         self.token = nn.BCEWithLogitsLoss(reduction="none", pos_weight=weight.to(device))
         self.document = nn.BCEWithLogitsLoss(reduction="none")
         self.document_share = document_share
+
+    def of(self, model: SpanDocumentModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with mixed_precision(self.device):
+            tokens, document = model(batch["ids"], batch["mask"])
+        return self(tokens.float(), document.float(), batch)
 
     def __call__(self, tokens: torch.Tensor, document: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         mask = batch["mask"].float() * batch["weight"].unsqueeze(1)
@@ -180,7 +187,7 @@ def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torc
         return
     shift = epsilon * embedding.grad / norm
     embedding.data.add_(shift)
-    loss(*model(batch["ids"], batch["mask"]), batch).backward()
+    loss.of(model, batch).backward()
     embedding.data.sub_(shift)
 
 
@@ -242,7 +249,7 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
             blank_characters(arrays, args.blank, mask_id, noise)
             batch = to_tensors(arrays, device)
             model.zero_grad(set_to_none=True)
-            value = loss(*model(batch["ids"], batch["mask"]), batch)
+            value = loss.of(model, batch)
             value.backward()
             if args.fgm:
                 adversarial_step(model, loss, batch, args.fgm)

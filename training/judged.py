@@ -5,6 +5,7 @@ A finding that only asks for a person (建议人工复核) counts as not found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -192,6 +193,22 @@ def genre_rows(judged: Sequence[Judged]) -> list[GenreRow]:
         alarmed = sum(bool(j.found & set(VIOLATION_LABELS)) for j in clean)
         rows.append(GenreRow(genre, len(own), sum(exactly_right(j) for j in own), len(clean), alarmed))
     return sorted(rows, key=lambda r: (r.right / r.documents, r.genre))
+
+
+def series_rows(judged: Sequence[Judged]) -> list[tuple[str, int, Counts, float | None]]:
+    """(series, documents, pooled counts of the violation labels, false alarms on compliant promotion) of every writer's series.
+
+    A series is the letters that begin the ids of what one writer wrote.
+    """
+    series: dict[str, list[Judged]] = {}
+    for j in judged:
+        series.setdefault(re.split(r"[^a-z]", j.example.id, maxsplit=1)[0], []).append(j)
+    rows = []
+    for name, own in series.items():
+        found, truth = (indicator(sets, VIOLATION_LABELS) for sets in ([j.found for j in own], [j.truth for j in own]))
+        clean = [j for j in own if j.example.promotional and not _violates(j)]
+        rows.append((name, len(own), count(found, truth), alarm_rate(clean)))
+    return sorted(rows, key=lambda row: row[0])
 
 
 def exactly_right(judged: Judged) -> bool:

@@ -41,18 +41,23 @@ class SpanDocumentModel(nn.Module):
         nn.init.constant_(self.document_head.bias, -1.5)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.words is None:
-            inputs = {"input_ids": input_ids}
-        else:
-            inputs = {"inputs_embeds": self.encoder.get_input_embeddings()(input_ids) + self.words(input_ids)}
-        hidden = self.encoder(**inputs, attention_mask=attention_mask).last_hidden_state
+        embedded = self.embed(input_ids)
+        hidden = self.encoder(inputs_embeds=embedded, attention_mask=attention_mask).last_hidden_state
         return self.heads(hidden, attention_mask)
 
-    def heads(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        embedded = self.encoder.get_input_embeddings()(input_ids)
+        return embedded if self.words is None else embedded + self.words(input_ids)
+
+    def heads(self, hidden: torch.Tensor, attention_mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both outputs from the last hidden states; without a mask nothing is padding."""
         hidden = self.dropout(hidden)
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-        highest = (hidden - (1.0 - mask) * 1e4).max(1).values
+        if attention_mask is None:
+            mean, highest = hidden.mean(1), hidden.amax(1)
+        else:
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+            highest = (hidden - (1.0 - mask) * 1e4).amax(1)
         pooled = torch.tanh(self.pool(torch.cat([hidden[:, 0], mean, highest], dim=-1)))
         return self.token_head(hidden), self.document_head(self.dropout(pooled))
 

@@ -33,6 +33,7 @@ from transformers import (
 )
 
 from training.muon import Muon
+from training.precision import mixed_precision
 from training.tokenizer import PUNCTUATION_FOLD, build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
 from training.wordtable import WordTable, load_words, read_vectors, save_words, word_table
 
@@ -198,7 +199,7 @@ def masked_loss(
     wanted = torch.argsort((flat == -100).to(torch.int8), stable=True)[: flat.numel() // 4]
     chosen = hidden.reshape(-1, hidden.shape[-1])[wanted]
     logits = model.cls(chosen) if isinstance(model, BertForMaskedLM) else model.decoder(model.head(chosen))
-    return nn.functional.cross_entropy(logits, flat[wanted], ignore_index=-100)
+    return nn.functional.cross_entropy(logits.float(), flat[wanted], ignore_index=-100)
 
 
 def make_model(preset: Preset, vocabulary: int) -> PreTrainedModel:
@@ -334,7 +335,7 @@ class Run:
         return sum(float(self._loss(*batch)) for batch in self.held) / len(self.held)
 
     def _loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda"):
+        with mixed_precision(self.device):
             return masked_loss(self.model, self.words, inputs.to(self.device), labels.to(self.device))
 
     def log(self, loss: float) -> None:

@@ -31,8 +31,8 @@ class TorchScorer:
         spans = windows(len(ids), parsed.sentences, max_chars=self.max_tokens - 2, overlap=self.overlap)
         rows = []
         for span in spans:
-            inputs, mask = framed([ids[span.start : span.end]], self.table)
-            tokens, document = self.model(torch.from_numpy(inputs), torch.from_numpy(mask))
+            inputs = torch.from_numpy(framed(ids[span.start : span.end], self.table))
+            tokens, document = self.model(inputs, torch.ones_like(inputs))
             size = span.end - span.start
             rows.append((span, tokens[0, 1 : size + 1].numpy().astype(np.float32), document[0].numpy()))
         return collect_windows(len(ids), rows)

@@ -16,7 +16,7 @@ from typing import Any
 from nlp_compliance.errors import BundleError
 from nlp_compliance.records import SPAN_LABELS
 
-FORMAT = 1
+FORMAT = 2
 PROMOTIONAL = "promotional"
 DOCUMENT_LABELS = (PROMOTIONAL, *SPAN_LABELS)
 

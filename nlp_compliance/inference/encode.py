@@ -70,14 +70,6 @@ def _last_at_most(values: Sequence[int], limit: int, *, above: int) -> int | Non
     return values[i] if i >= 0 and values[i] > above else None
 
 
-def framed(
-    rows: Sequence[npt.NDArray[np.int64]], table: CharacterTable
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Input ids and attention mask, both of shape (n_rows, longest + 2), padded at the end."""
-    longest = max(len(r) for r in rows) + 2
-    ids = np.full((len(rows), longest), table.pad, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, 0], ids[i, 1 : len(row) + 1], ids[i, len(row) + 1] = table.first, row, table.last
-        mask[i, : len(row) + 2] = 1
-    return ids, mask
+def framed(row: npt.NDArray[np.int64], table: CharacterTable) -> npt.NDArray[np.int64]:
+    """Input ids of one window, shape (1, len(row) + 2)."""
+    return np.concatenate([[table.first], row, [table.last]])[np.newaxis]

@@ -56,17 +56,22 @@ class Encoder:
 
     def _score(self, parsed: ParsedDocument) -> DocumentScores:
         rows = []
-        for span, ids, mask in self.feeds(parsed):
-            tokens, document = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        for span, ids in self.feeds(parsed):
+            tokens, document = self.run(ids)
             rows.append((span, tokens[0, 1:-1], document[0]))
         return collect_windows(len(parsed.normal), rows)
 
-    def feeds(self, parsed: ParsedDocument) -> Iterator[tuple[Span, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Every window of a document: its span of normal text, and ids and mask of shape (1, length + 2)."""
+    def run(self, ids: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Logits of one window of ids of shape (1, tokens): (1, tokens, n_token_labels), (1, n_document_labels)."""
+        tokens, document = self._session.run(None, {"input_ids": ids})
+        return tokens, document
+
+    def feeds(self, parsed: ParsedDocument) -> Iterator[tuple[Span, npt.NDArray[np.int64]]]:
+        """Every window of a document: its span of normal text, and its ids of shape (1, length + 2)."""
         ids = self.table.encode(parsed.normal)
         spans = windows(len(ids), parsed.sentences, max_chars=self.bundle.max_tokens - 2, overlap=self.bundle.overlap)
         for span in spans:
-            yield span, *framed([ids[span.start : span.end]], self.table)
+            yield span, framed(ids[span.start : span.end], self.table)
 
 
 def collect_windows(length: int, rows: Sequence[tuple[Span, Floats, Floats]]) -> DocumentScores:
