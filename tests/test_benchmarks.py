@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from benchmarks import growth, page, processes, readers, served
+from benchmarks import growth, operators, page, processes, readers, served
 from benchmarks.measure import Timing, in_turn, table
 from benchmarks.run import PARTS, main
 from benchmarks.texts import MIX, mixed, text_of
@@ -79,3 +79,9 @@ def test_every_part_runs(part, scale, tmp_path):
 def test_no_part_is_left_untried():
     marks = next(m for m in test_every_part_runs.pytestmark if m.name == "parametrize")
     assert [part for part, _ in marks.args[1]] == list(PARTS)
+
+
+def test_the_runtime_tells_its_operators(capsys):
+    assert operators.main(["--tokens", "32", "--runs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "MultiHeadAttention" in said and "MatMul" in said and "ms a window" in said
