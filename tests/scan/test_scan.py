@@ -151,8 +151,10 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
-def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path):
-    folder = mixed(tmp_path / "in", rows=2_000)
+def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path, pytestconfig):
+    slow = pytestconfig.getoption("--slow")
+    folder = mixed(tmp_path / "in", rows=30_000 if slow else 2_000)
+    shares = (0.04, 0.12) if slow else (0.3, 1.0)
     environment = {**os.environ, "NLP_COMPLIANCE_DETECTORS": "lexical"}
 
     def command(out: Path, workers: int) -> list[str]:
@@ -164,7 +166,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path):
     whole = time.monotonic() - started
     rng = random.Random(3)
     kills = 0
-    for attempt in range(14):
+    for attempt in range(40 if slow else 14):
         running = subprocess.Popen(
             command(tmp_path / "out.jsonl", 1 + attempt % 2),
             env=environment,
@@ -172,13 +174,15 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        seconds = rng.uniform(*shares) * whole
         try:
-            running.wait(timeout=rng.uniform(0.3, 1.0) * whole)
+            running.wait(timeout=seconds)
             break
         except subprocess.TimeoutExpired:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
             kills += 1
+            print(f"kill {kills}: {1 + attempt % 2} processes, after {seconds:.2f} s of {whole:.2f} s")
     subprocess.run(command(tmp_path / "out.jsonl", 1), env=environment, check=True, capture_output=True)
     assert kills >= 1
     assert lines(tmp_path / "out.jsonl") == lines(tmp_path / "whole.jsonl")
