@@ -1,6 +1,6 @@
 """Which operators of the shipped network the time goes to, by ONNX Runtime's own profiler.
 
-    python -m benchmarks.operators [--tokens 256] [--runs 50]
+    python -m benchmarks.operators [--tokens 256] [--runs 50] [--bundle FOLDER]
 
 One thread, one window of random characters; milliseconds of a window, the longest first.
 """

@@ -133,12 +133,9 @@ class Loss:
         self.document = nn.BCEWithLogitsLoss(reduction="none")
         self.document_share = document_share
 
-    def of(self, model: SpanDocumentModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def __call__(self, model: SpanDocumentModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         with mixed_precision(self.device):
-            tokens, document = model(batch["ids"], batch["mask"])
-        return self(tokens.float(), document.float(), batch)
-
-    def __call__(self, tokens: torch.Tensor, document: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            tokens, document = (logits.float() for logits in model(batch["ids"], batch["mask"]))
         mask = batch["mask"].float() * batch["weight"].unsqueeze(1)
         token = (self.token(tokens, batch["tokens"]).sum(-1) * mask).sum() / mask.sum()
         known = (batch["document"] != UNKNOWN).float() * batch["weight"].unsqueeze(1)
@@ -187,7 +184,7 @@ def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torc
         return
     shift = epsilon * embedding.grad / norm
     embedding.data.add_(shift)
-    loss.of(model, batch).backward()
+    loss(model, batch).backward()
     embedding.data.sub_(shift)
 
 
@@ -249,7 +246,7 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
             blank_characters(arrays, args.blank, mask_id, noise)
             batch = to_tensors(arrays, device)
             model.zero_grad(set_to_none=True)
-            value = loss.of(model, batch)
+            value = loss(model, batch)
             value.backward()
             if args.fgm:
                 adversarial_step(model, loss, batch, args.fgm)

@@ -107,13 +107,18 @@ def figures(judged: Sequence[Judged]) -> Figures:
         promotional=_promotional_f1(judged),
         span_characters=_characters(judged, VIOLATION_LABELS).f1,
         tag_characters=_characters(judged, TAGS).f1,
-        false_alarms_compliant=alarm_rate([j for j in judged if j.example.promotional and not _violates(j)]),
+        false_alarms_compliant=alarm_rate(_compliant(judged)),
         false_alarms_other=alarm_rate([j for j in judged if not j.example.promotional]),
         contrast=contrast_share(judged),
         disguise_plain=plain,
         disguise_changed=changed,
         calibration_error=_calibration(judged),
     )
+
+
+def _compliant(judged: Sequence[Judged]) -> list[Judged]:
+    """Promotion without violation."""
+    return [j for j in judged if j.example.promotional and not _violates(j)]
 
 
 def _violates(judged: Judged) -> bool:
@@ -206,8 +211,7 @@ def series_rows(judged: Sequence[Judged]) -> list[tuple[str, int, Counts, float 
     rows = []
     for name, own in series.items():
         found, truth = (indicator(sets, VIOLATION_LABELS) for sets in ([j.found for j in own], [j.truth for j in own]))
-        clean = [j for j in own if j.example.promotional and not _violates(j)]
-        rows.append((name, len(own), count(found, truth), alarm_rate(clean)))
+        rows.append((name, len(own), count(found, truth), alarm_rate(_compliant(own))))
     return sorted(rows, key=lambda row: row[0])
 
 
