@@ -15,7 +15,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,8 +63,8 @@ PRESETS = {
     "cpu-4": Preset("modernbert", 4, 256, 4, 704, 32, 128, 2e-3, 4e-3),
     "cpu-bert": Preset("bert", 4, 256, 4, 1024, 32, 256, 1e-3),
     "cpu-wide": Preset("modernbert", 6, 384, 6, 1024, 32, 256, 1.5e-3),
-    "gpu": Preset("modernbert", 6, 384, 6, 1024, 512, 256, 2e-3),
-    "gpu-large": Preset("modernbert", 12, 512, 8, 1408, 512, 256, 1.5e-3),
+    "gpu": Preset("modernbert", 6, 384, 6, 1024, 256, 256, 2e-3, 3e-3),
+    "gpu-large": Preset("modernbert", 12, 512, 8, 1408, 256, 256, 1.5e-3, 2e-3),
 }
 
 
@@ -132,55 +132,46 @@ def make_cache(args: argparse.Namespace, folder: Path) -> None:
     print(f"cache: {sum(len(p) for p in parts):,} tokens, {len(ids)} entries", flush=True)
 
 
-def mask_words(
-    block: np.ndarray, share: float, vocabulary: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def mask_words(block: torch.Tensor, share: float, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mask whole words of a block of shape (batch, length) of flagged ids.
 
-    Returns input ids and labels (-100 where not asked), both int64 of the same shape. Of the chosen words 80% become
-    `[MASK]`, 10% random characters, 10% stay (Devlin et al. 2019; whole words: Cui et al. 2021).
+    Returns input ids and labels (-100 where not asked), both int64 of the same shape, on the block's device. Of the
+    chosen words 80% become `[MASK]`, 10% random characters, 10% stay (Devlin et al. 2019; whole words: Cui et al. 2021).
     """
-    starts = (block & _WORD_START) != 0
+    starts = (block & int(_WORD_START)) != 0
     starts[:, 0] = True
-    ids = (block & ~_WORD_START).astype(np.int64)
-    words = np.cumsum(starts.reshape(-1)) - 1
-    count = int(words[-1]) + 1
-    chosen = rng.random(count) < share
-    fate = rng.random(count)
-    chosen_token = chosen[words].reshape(ids.shape) & (ids > MASK)
-    fate_token = fate[words].reshape(ids.shape)
-    labels = np.where(chosen_token, ids, -100)
-    inputs = ids.copy()
-    inputs[chosen_token & (fate_token < 0.8)] = MASK
-    swap = chosen_token & (fate_token >= 0.9)
-    inputs[swap] = rng.integers(MASK + 1, vocabulary, int(swap.sum()))
-    return inputs, labels
+    ids = block & ~int(_WORD_START)
+    words = starts.reshape(-1).cumsum(0) - 1
+    # One roll of the dice for every word; there are at most as many words as characters.
+    chosen_word, fate_word = torch.rand(2, block.numel(), device=block.device)
+    fate = fate_word[words].view_as(ids)
+    chosen = (chosen_word[words].view_as(ids) < share) & (ids > MASK)
+    labels = ids.where(chosen, -100)
+    inputs = ids.masked_fill(chosen & (fate < 0.8), MASK)
+    random_characters = torch.randint(MASK + 1, vocabulary, ids.shape, device=block.device)
+    return random_characters.where(chosen & (fate >= 0.9), inputs), labels
 
 
-def batches(
-    tokens: np.ndarray, preset: Preset, share: float, vocabulary: int, seed: int, first: int
-) -> Iterator[tuple]:
-    """Endless training batches; `first` skips the batches a resumed run has already seen."""
+def batches(tokens: np.ndarray, preset: Preset, seed: int, first: int) -> Iterator[torch.Tensor]:
+    """Endless blocks of flagged ids, int64 of shape (batch, length - 2); `first` skips what a resumed run has seen."""
     body = preset.length - 2
-    usable = len(tokens) // body
+    rows = tokens[: len(tokens) // body * body].reshape(-1, body)
     step = 0
     epoch = 0
     while True:
-        order = np.random.default_rng((seed, epoch)).permutation(usable)
-        for i in range(0, usable - preset.batch + 1, preset.batch):
+        order = np.random.default_rng((seed, epoch)).permutation(len(rows))
+        for i in range(0, len(rows) - preset.batch + 1, preset.batch):
             if step >= first:
-                rng = np.random.default_rng((seed, epoch, i))
-                rows = np.stack([tokens[j * body : (j + 1) * body] for j in order[i : i + preset.batch]])
-                yield framed(*mask_words(rows, share, vocabulary, rng))
+                yield torch.from_numpy(rows[order[i : i + preset.batch]].astype(np.int64))
             step += 1
         epoch += 1
 
 
-def framed(inputs: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def framed(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Put `[CLS]` before and `[SEP]` after every row."""
-    inputs = np.pad(inputs, ((0, 0), (1, 1)))
+    inputs = nn.functional.pad(inputs, (1, 1))
     inputs[:, 0], inputs[:, -1] = CLS, SEP
-    return torch.from_numpy(inputs), torch.from_numpy(np.pad(labels, ((0, 0), (1, 1)), constant_values=-100))
+    return inputs, nn.functional.pad(labels, (1, 1), value=-100)
 
 
 def masked_loss(
@@ -270,8 +261,9 @@ class Run:
         self.vocabulary = len(_vocabulary(self.folder))
         held_size = min(len(tokens) // 20, 8 * self.preset.batch * self.preset.length)
         self.tokens, held = tokens[held_size:], tokens[:held_size]
-        stream = batches(held, self.preset, args.mask, self.vocabulary, 7, 0)
-        self.held = [next(stream) for _ in range(6)]
+        torch.manual_seed(7)
+        stream = batches(held, self.preset, 7, 0)
+        self.held = [framed(*mask_words(next(stream), args.mask, self.vocabulary)) for _ in range(6)]
         torch.manual_seed(args.seed)
         self.model = make_model(self.preset, self.vocabulary)
         self.words = self._word_table()
@@ -280,6 +272,7 @@ class Run:
         self.trained = nn.ModuleDict({"encoder": self.model, **({"words": self.words} if self.words else {})})
         self.trained.to(self.device)
         self.optimisers = make_optimisers(self.trained, self.preset)
+        self.masked_loss = torch.compile(masked_loss) if self.device == "cuda" else masked_loss
         self.state = State()
         self._resume()
 
@@ -332,11 +325,15 @@ class Run:
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Mean masked loss in nats over fixed batches. Nothing in the network behaves otherwise in training."""
-        return sum(float(self._loss(*batch)) for batch in self.held) / len(self.held)
+        return sum(float(self._loss(masked_loss, *batch)) for batch in self.held) / len(self.held)
 
-    def _loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _loss(self, function: Callable[..., torch.Tensor], *batch: torch.Tensor) -> torch.Tensor:
         with mixed_precision(self.device):
-            return masked_loss(self.model, self.words, inputs.to(self.device), labels.to(self.device))
+            return function(self.model, self.words, *(tensor.to(self.device) for tensor in batch))
+
+    def _training_loss(self, block: torch.Tensor) -> torch.Tensor:
+        masked = mask_words(block.to(self.device, non_blocking=True), self.args.mask, self.vocabulary)
+        return self._loss(self.masked_loss, *framed(*masked))
 
     def log(self, loss: float) -> None:
         row = {
@@ -352,35 +349,43 @@ class Run:
 
     def train(self) -> None:
         budget_s = self.args.minutes * 60
-        stream = batches(self.tokens, self.preset, self.args.mask, self.vocabulary, self.args.seed, self.state.step)
-        losses: list[float] = []
+        stream = batches(self.tokens, self.preset, self.args.seed, self.state.step)
+        losses: list[torch.Tensor] = []
+        if self.device == "cuda":
+            # Compiling takes a minute, which would use up the warm-up of the learning rate.
+            self._training_loss(next(stream)).backward()
         last_save = time.monotonic()
         while self.state.elapsed_s < budget_s:
             started = time.monotonic()
             share = rate_share(self.state.elapsed_s / budget_s)
             for group in (g for o in self.optimisers for g in o.param_groups):
                 group["lr"] = group["peak"] * share
-            losses.append(self._step(*next(stream)))
+            losses.append(self._step(next(stream)))
             self.state.step += 1
-            self.state.elapsed_s += time.monotonic() - started
             if self.state.step % self.args.log_every == 0:
-                self.log(sum(losses) / len(losses))
+                self.log(_mean(losses))
                 losses = []
+            self.state.elapsed_s += time.monotonic() - started
             if time.monotonic() - last_save > self.args.save_minutes * 60:
                 self.save()
                 last_save = time.monotonic()
-        self.log(sum(losses) / max(1, len(losses)))
+        self.log(_mean(losses))
         self.save()
 
-    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> float:
-        loss = self._loss(inputs, labels)
+    def _step(self, block: torch.Tensor) -> torch.Tensor:
+        """One update; the loss stays on the device, since to read it would make the processor wait."""
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
+        loss = self._training_loss(block)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
-        return float(loss.detach())
+        return loss.detach()
+
+
+def _mean(losses: list[torch.Tensor]) -> float:
+    return float(torch.stack(losses).mean()) if losses else 0.0
 
 
 def plot(folder: Path) -> None:
