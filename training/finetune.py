@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,9 @@ class Data:
             groups = sorted({e.group for e in examples})
             kept = set(random.Random(args.seed).sample(groups, int(len(groups) * args.fraction)))
             examples = [e for e in examples if e.group in kept]
-        self.examples = examples + read_extra(args.extra)
+        self.extra = read_extra(args.extra)
+        self.corpus = examples
+        self.examples = self.corpus + self.extra
         sentences = [s for s in load_sentences() if bank_split(s) == "train"]
         self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
         self.donors = donors(self.examples, self.bank)
@@ -82,21 +85,26 @@ class Data:
     def epoch(self, number: int) -> list[Window]:
         rng = random.Random(self.args.seed * 1000 + number)
         rows: list[Window] = []
-        for example in self.examples:
+        corpus, bank = (self._replayed(part, rng) for part in (self.corpus, self.bank))
+        for example in [*corpus, *self.extra]:
             if rng.random() < self.args.augment:
                 rows += self._windows(augment_example(example, rng, self.donors))
             else:
                 rows += self.plain[example.id]
-        rows += self._bank_rows(rng)
-        count = min(len(self.negatives), int(len(self.examples) * self.args.negative_share))
+        rows += self._bank_rows(bank, rng)
+        count = min(len(self.negatives), int((len(corpus) + len(self.extra)) * self.args.negative_share))
         return rows + rng.sample(self.negatives, count)
 
-    def _bank_rows(self, rng: random.Random) -> list[Window]:
+    def _replayed(self, part: list[Any], rng: random.Random) -> list[Any]:
+        """What an epoch shows of a part of the corpus again; all of it unless `--replay` says less."""
+        return part if self.args.replay >= 1.0 else rng.sample(part, round(len(part) * self.args.replay))
+
+    def _bank_rows(self, bank: list[BankSentence], rng: random.Random) -> list[Window]:
         """Most sentences in packs whose stance nobody knows, every fifth alone as the short text it is."""
-        alone = [s for s in self.bank if rng.random() < 0.2]
+        alone = [s for s in bank if rng.random() < 0.2]
         chosen = {s.id for s in alone}
         rows = [self._bank_row(s.text, s.spans, 1.0 if s.spans else UNKNOWN) for s in alone]
-        rest = [s for s in self.bank if s.id not in chosen]
+        rest = [s for s in bank if s.id not in chosen]
         rows += [self._bank_row(t, s, UNKNOWN) for t, s in pack_sentences(rest, rng, max_chars=200)]
         return [r for r in rows if len(r.ids)]
 
@@ -301,6 +309,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--negatives", type=Path, help="JSONL of label-free passages")
     parser.add_argument("--negative-share", type=float, default=0.5, help="negatives an epoch, per training document")
     parser.add_argument("--extra", type=Path, help="JSONL of training.feedback, learned beside the corpus")
+    parser.add_argument(
+        "--replay", type=float, default=1.0, help="share of the corpus shown in an epoch beside all of --extra"
+    )
     parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=17)

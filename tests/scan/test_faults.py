@@ -35,7 +35,12 @@ def run(folder: Path, out: Path, before: Callable[[], None] | None = None) -> su
 def test_ctrl_c_says_how_to_go_on(tmp_path, workers):
     folder, out = mixed(tmp_path / "in", rows=3_000), tmp_path / "out.jsonl"
     running = subprocess.Popen(
-        command(folder, out, workers), env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True
+        command(folder, out, workers),
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # A shell that runs the tests in the background hands down an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = out.with_name("out.jsonl.part")
     while running.poll() is None and not (part.exists() and part.stat().st_size > 5_000):

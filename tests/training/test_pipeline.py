@@ -1,6 +1,7 @@
 """The whole way of a model on a tiny scale: pretrain, fine-tune any architecture, export, and score the same."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -180,6 +181,22 @@ def test_blanked_characters_are_inside_the_text():
     blank = arrays["ids"] == 4
     assert not blank[:, [0, 6, 7]].any()
     assert 0.1 < blank[:, 1:6].mean() < 0.3
+
+
+def test_replay_shows_all_of_the_extra_texts_and_a_part_of_the_corpus(tmp_path, documents, vocabulary, small_data):
+    save_tokenizer(build_tokenizer(vocabulary), tmp_path)
+    new = [replace(e, id=f"new-{i}", group=f"new-{i}") for i, e in enumerate(documents[:5])]
+    extra = tmp_path / "extra.jsonl"
+    extra.write_text("".join(json.dumps(e.as_json(), ensure_ascii=False) + "\n" for e in new), encoding="utf-8")
+    options = ["--out", str(tmp_path), "--augment", "0", "--extra", str(extra)]
+    sizes = {}
+    for share in ("1", "0.2"):
+        args = finetune.make_parser().parse_args([*options, "--replay", share])
+        data = finetune.Data(args, finetune.load_characters(tmp_path / "tokenizer.json"))
+        shown = {id(row) for row in data.epoch(0)}
+        assert all(id(row) in shown for e in data.extra for row in data.plain[e.id])
+        sizes[share] = sum(id(row) in shown for e in data.corpus for row in data.plain[e.id])
+    assert 0 < sizes["0.2"] < sizes["1"] / 2
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
