@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import opencc
-from pypinyin import lazy_pinyin
+from pypinyin import Style, lazy_pinyin
 
 from nlp_compliance.records import VIOLATION_LABELS, missing_labels
+from nlp_compliance.text.normalise import WORDS_OF_PICTOGRAPHS
+from nlp_compliance.text.words import words
 from training.corpus import BankSentence, Example, LabelledSpan
 
 
@@ -67,10 +69,7 @@ _LOOKALIKE = {
     "千": "干", "财": "材", "医": "匠", "政": "攻", "官": "宫", "全": "金", "大": "太", "报": "抱", "送": "迭",
     "底": "低", "返": "反", "住": "佳", "院": "阮", "费": "贵", "贵": "费", "限": "根", "候": "侯", "级": "极",
 }  # fmt: skip
-_INITIALS = {
-    "政府": "zf", "医保": "yb", "国家": "gj", "保险": "bx", "承保": "cb", "报销": "bx", "理赔": "lp", "社保": "sb",
-    "财政": "cz", "免费": "mf", "返现": "fx", "保证": "bz", "兜底": "dd", "第一": "dy", "补贴": "bt", "微信": "vx",
-}  # fmt: skip
+_MARKS = ("🔥", "✅", "✨", "❗", "👉", "⭐", "💪", "😭", "~", "💰", "🎁", "🌟", " ", "/", "｜")
 _FURNITURE_HEAD = (
     "首页 > 资讯 > 正文\n",
     "阅读 2.3万\n",
@@ -148,13 +147,78 @@ def separators(example: Example, rng: random.Random) -> Example:
 
 
 def initials(example: Example, rng: random.Random) -> Example:
-    edits = []
-    for span in sorted(_targets(example, rng), key=lambda s: s.start):
-        for match in re.finditer("|".join(_INITIALS), example.text[span.start : span.end]):
-            start = span.start + match.start()
-            if not edits or start >= edits[-1].end:
-                edits.append(Edit(start, start + 2, _INITIALS[match.group()]))
+    """Some words of two to four characters by the first letters of their sounds: zf for 政府."""
+    return _words_replaced(
+        example, rng, 0.3, lambda word: "".join(lazy_pinyin(word, style=Style.FIRST_LETTER)) if len(word) > 1 else None
+    )
+
+
+def pinyin(example: Example, rng: random.Random) -> Example:
+    """Some words, or one character of them, spelled out: baoxiao or 报xiao for 报销."""
+
+    def spelled(word: str) -> str:
+        sounds = lazy_pinyin(word)
+        if len(sounds) != len(word) or rng.random() < 0.3:
+            return rng.choice(("", "", " ")).join(sounds)
+        kept = rng.randrange(len(word)) if len(word) > 1 else -1
+        return "".join(word[i] if i == kept else sound for i, sound in enumerate(sounds))
+
+    return _words_replaced(example, rng, 0.3, spelled)
+
+
+def pictographs(example: Example, rng: random.Random) -> Example:
+    """Words that have one are drawn, inside some spans and now and then outside them."""
+    table = _pictographs()
+    pattern = re.compile("|".join(sorted(table, key=len, reverse=True)))
+    inside = {i for s in _targets(example, rng) for i in range(s.start, s.end)}
+    edits = [
+        Edit(m.start(), m.end(), rng.choice(table[m.group()]))
+        for m in pattern.finditer(example.text)
+        if rng.random() < (0.8 if m.start() in inside else 0.2)
+    ]
     return apply_edits(example, edits)
+
+
+@lru_cache(maxsize=1)
+def _pictographs() -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for pictograph, word in WORDS_OF_PICTOGRAPHS.items():
+        out.setdefault(word, []).append(pictograph)
+    return out
+
+
+def pictograph_marks(example: Example, rng: random.Random) -> Example:
+    """Pictographs, slashes or blanks in place of punctuation, as posts have them."""
+    marks = rng.sample(_MARKS, 3)
+    edits = [
+        Edit(m.start(), m.end(), rng.choice(marks))
+        for m in re.finditer(r"[，。！；、]", example.text)
+        if rng.random() < 0.6
+    ]
+    return apply_edits(example, edits)
+
+
+def line_breaks(example: Example, rng: random.Random) -> Example:
+    """Lines broken inside some spans, as narrow posters and evasions have them."""
+    places = sorted({i for s in _targets(example, rng) for i in range(s.start + 1, s.end)})
+    return apply_edits(example, [Edit(i, i, "\n") for i in places if rng.random() < 0.15])
+
+
+def _words_replaced(example: Example, rng: random.Random, share: float, spell: Callable[[str], str | None]) -> Example:
+    """Replace whole Chinese words of up to four characters inside some spans; at least one where there is any."""
+    edits: dict[int, Edit] = {}
+    for span in sorted(_targets(example, rng), key=lambda s: (s.start, s.end)):
+        place, found = span.start, []
+        for word in words(example.text[span.start : span.end]):
+            if len(word) <= 4 and re.fullmatch("[\u4e00-\u9fff]+", word):
+                found.append((place, word))
+            place += len(word)
+        chosen = [f for f in found if rng.random() < share] or rng.sample(found, min(1, len(found)))
+        for start, word in chosen:
+            new = spell(word)
+            if new is not None and not any(e.start < start + len(word) and start < e.end for e in edits.values()):
+                edits[start] = Edit(start, start + len(word), new)
+    return apply_edits(example, [edits[start] for start in sorted(edits)])
 
 
 def traditional(example: Example, rng: random.Random) -> Example:
@@ -285,12 +349,50 @@ def _violating(example: Example) -> list[tuple[str, list[LabelledSpan]]]:
     return out
 
 
+# What a daily price means is decided by the rest of the text, so it makes no clause that could stand anywhere.
+_DEPENDS = "misleading_price"
+_CLAUSE = re.compile(r"[^，。！？；、\n!?;,~～]+")
+_LONGEST_CLAUSE = 22
+_GLUE = ("，", " ", "\n", "！", "/", "｜", "、", "；", "🔥", "✅", "👉", "✨", " | ", "～", "")
+
+
+def clauses(examples: Sequence[Example], bank: Sequence[BankSentence]) -> tuple[list[Donor], list[Donor]]:
+    """Short clauses that carry their labels by themselves: those that violate, and the others with the bank's near misses."""
+    found = [Donor(s.text, s.spans, bool(s.spans)) for s in bank if len(s.text) <= _LONGEST_CLAUSE]
+    for example in (e for e in examples if e.promotional and not e.disguise):
+        for match in _CLAUSE.finditer(example.text):
+            start, end = match.span()
+            spans = [s for s in example.spans if s.start < end and s.end > start]
+            if spans and end - start <= _LONGEST_CLAUSE and all(start <= s.start and s.end <= end for s in spans):
+                found.append(Donor(match.group(), tuple(_shifted(s, -start) for s in spans), True))
+    found = [d for d in found if all(s.label != _DEPENDS for s in d.spans)]
+    violating = [d for d in found if any(s.label in VIOLATION_LABELS for s in d.spans)]
+    return violating, [d for d in found if not any(s.label in VIOLATION_LABELS for s in d.spans)]
+
+
+def crowd(pool: tuple[Sequence[Donor], Sequence[Donor]], rng: random.Random) -> tuple[str, list[LabelledSpan]]:
+    """Three to seven clauses of the pool one after another, as a crowded post has them; nobody knows its stance."""
+    violating, others = pool
+    text, spans = "", []
+    glue, share = rng.sample(_GLUE, 2), rng.choice((0.3, 0.6, 0.9))
+    for _ in range(rng.randint(3, 7)):
+        donor = rng.choice(violating if rng.random() < share else others)
+        text += rng.choice(glue) if text else ""
+        spans += [_shifted(s, len(text)) for s in donor.spans]
+        text += donor.text.rstrip("。！!~～")
+    return text, [s for s in spans if s.end <= len(text)]
+
+
 CHANGES: tuple[Callable[[Example, random.Random], Example], ...] = (
     homophones,
     lookalikes,
     split_characters,
     separators,
     initials,
+    pinyin,
+    pictographs,
+    pictograph_marks,
+    line_breaks,
     traditional,
     no_punctuation,
     half_width,

@@ -69,11 +69,12 @@ def _f1(counts: npt.NDArray[np.float64]) -> Floats:
 
 
 def choose_thresholds(
-    probabilities: Mapping[str, Floats], truths: Mapping[str, Floats], *, prior_documents: float = 12.0
+    probabilities: Mapping[str, Floats], truths: Mapping[str, Floats], *, prior_documents: float = 400.0
 ) -> dict[str, float]:
     """The threshold of every label that maximises F1 of its own counts plus the pooled counts of all labels.
 
-    The pooled counts are scaled to `prior_documents` positives, so a label with few positives follows the pool.
+    The pooled counts are scaled to `prior_documents` positives, so a label follows the pool unless its own counts speak
+    clearly. With 12 the thresholds ran from 0.24 to 0.68 and did worse on texts of another writer (half a point of F1).
     """
     counts = {label: _counts(probabilities[label], truths[label]) for label in probabilities}
     pooled = sum(counts.values())

@@ -7,7 +7,8 @@ Source form, written and corrected by people:
 * sentence bank (`data/corpus/sentences/*.txt`): `+ sentence` carries the file's label, `- sentence` is a near miss.
 
 `python -m training.corpus build` writes train, validation and test deterministically. Documents of the set `test`
-were written apart and form the test split; every other group falls into train or validation by the hash of its name.
+were written apart and form the test split; once somebody has read the errors on such a series it becomes part of the
+validation split (`validation`). Every other group falls into train or validation by the hash of its name.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _MARK = re.compile(r"\[\[([a-z_]+)\||\]\]")
 _SEPARATOR = re.compile(r"={3,}\s*")
 _HEADER = re.compile(r"([a-z_]+): ?(.*)")
 _KEYS = {"id", "genre", "promotional", "missing", "group", "set", "note", "disguise"}
+_SETS = ("seed", "train", "validation", "test")
 _REQUIRED = {"id", "genre", "promotional", "missing", "group", "set"}
 
 
@@ -162,6 +164,8 @@ def _example(header: dict[str, str], marked: str, where: str) -> Example:
         raise CorpusError(f"{where}: header lacks {', '.join(sorted(lacking))}")
     if header["promotional"] not in ("yes", "no"):
         raise CorpusError(f"{where}: promotional is {header['promotional']!r}; allowed: yes, no")
+    if header["set"] not in _SETS:
+        raise CorpusError(f"{where}: set is {header['set']!r}; allowed: {', '.join(_SETS)}")
     text, spans = parse_marked(marked, where=where)
     promotional = header["promotional"] == "yes"
     declared = tuple(m.strip() for m in header["missing"].split(",") if m.strip() not in ("", "none"))
@@ -258,9 +262,9 @@ def bank_files(root: Path = CORPUS) -> list[Path]:
 
 
 def split_of(example: Example) -> str:
-    """The split of a document: `test` for what was written as test, else by the hash of its group."""
-    if example.source == "test":
-        return "test"
+    """The split of a document: what was written apart stays where its set says, the rest goes by the hash of its group."""
+    if example.source in ("test", "validation"):
+        return example.source
     bucket = int.from_bytes(hashlib.sha256(example.group.encode()).digest()[:4], "big") % 100
     return "validation" if bucket < VALIDATION_PERCENT else "train"
 

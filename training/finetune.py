@@ -26,7 +26,7 @@ from tqdm import tqdm
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.inference.encode import CharacterTable, load_characters
 from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
-from training.augment import augment_example, donors
+from training.augment import augment_example, clauses, crowd, donors
 from training.corpus import ROOT, BankSentence, Example, load_sentences, load_split
 from training.dataset import (
     UNKNOWN,
@@ -64,6 +64,7 @@ class Data:
         sentences = [s for s in load_sentences() if bank_split(s) == "train"]
         self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
         self.donors = donors(self.examples, self.bank)
+        self.clauses = clauses(self.examples, self.bank)
         self.plain = {e.id: self._windows(e) for e in self.examples}
         self.negatives = [self._negative(text) for text in read_negatives(args.negatives)]
 
@@ -92,6 +93,8 @@ class Data:
             else:
                 rows += self.plain[example.id]
         rows += self._bank_rows(bank, rng)
+        crowds = round((len(corpus) + len(self.extra)) * self.args.crowds)
+        rows += [self._bank_row(*crowd(self.clauses, rng), UNKNOWN) for _ in range(crowds)]
         count = min(len(self.negatives), int((len(corpus) + len(self.extra)) * self.args.negative_share))
         return rows + rng.sample(self.negatives, count)
 
@@ -302,6 +305,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-weight", type=float, default=2.0)
     parser.add_argument("--document-share", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=0.4, help="share of documents changed in an epoch")
+    parser.add_argument("--crowds", type=float, default=0.1, help="texts made of short clauses, per training document")
     parser.add_argument("--blank", type=float, default=0.1, help="share of characters masked in a training window")
     parser.add_argument("--word-dropout", type=float, default=0.1, help="share of windows read without the word table")
     parser.add_argument("--fgm", type=float, default=0.0, help="adversarial step on embeddings; 0: off")

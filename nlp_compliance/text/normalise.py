@@ -1,9 +1,10 @@
 """Normal text with a map back: what evasions, scrapes and picture readers do to characters is undone.
 
 Folded one by one: width and compatibility forms, case, traditional to simplified, radicals, middle dots. Removed:
-zero-width and format characters, pictographs between Chinese characters, one separator repeated between Chinese
-characters (政 府 兜 底), pinyin glosses in brackets, doubled anti-copy punctuation, repeated blanks. Chinese
-punctuation stays full-width; ASCII punctuation next to Chinese becomes full-width.
+zero-width and format characters, one separator repeated between Chinese characters (政 府 兜 底), one character a line,
+pinyin glosses in brackets, doubled anti-copy punctuation, repeated blanks. A pictograph that people write for a word is
+read as that word (🏥 for 医院); any other between Chinese characters is removed. Chinese punctuation stays
+full-width; ASCII punctuation next to Chinese becomes full-width.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _PICTOGRAPH = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _KEPT_WIDE = frozenset("，。！？：；（）【】「」『』《》、～·“”‘’…—")
 _FORMAT = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20dd-\u20e4\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
 _WIDE = str.maketrans(",!?:;()", "，！？：；（）")
 _ENTITY = re.compile(r"&(?:#x[0-9a-fA-F]{1,6}|#\d{1,7}|nbsp|amp|lt|gt|quot|ldquo|rdquo|mdash|hellip);")
@@ -34,6 +35,19 @@ _ASCII_MARK = re.compile(
 )
 _SEPARATED = re.compile(rf"[{_HAN}]([ \t·.\-_/|*~^+=#'、,，]{{1,2}}|[{_PICTOGRAPH}]+)[{_HAN}](?:\1[{_HAN}])+")
 _WEDGED = re.compile(rf"(?<=[{_HAN}])[_*^{_PICTOGRAPH}]{{1,3}}(?=[{_HAN}])")
+# A text written downwards: at least four lines of one Chinese character each.
+_DOWNWARDS = re.compile(rf"(?:(?<=\n)|^)[{_HAN}](?:\n[{_HAN}]){{3,}}(?=\n|$)")
+# Pictographs that stand for a word in posts; what as often only decorates is left out.
+WORDS_OF_PICTOGRAPHS = {
+    "💰": "钱", "💴": "钱", "💵": "钱", "💸": "钱", "🪙": "钱", "🏥": "医院", "💊": "药", "🏛": "政府", "🇨🇳": "国家",
+    "🏠": "房", "🏡": "房", "🏘": "房", "🛡": "保", "💯": "百", "🎁": "礼", "🧧": "红包", "🆓": "免费", "👑": "王", "🥇": "第一",
+    "🔙": "还", "👶": "娃", "👴": "爷", "👵": "奶", "👮": "警", "🚗": "车", "🤰": "孕", "🦷": "牙", "☂": "伞", "🌂": "伞",
+    "☔": "伞", "🦀": "癌", "🐮": "牛", "🙅": "不", "❌": "不", "🚫": "不", "🏢": "公司", "🏦": "银行", "🤒": "病", "😷": "病",
+    "🦠": "病", "💳": "卡", "📈": "涨", "📉": "跌", "➕": "加", "🟰": "等于", "🔚": "末", "🔝": "顶", "🕳": "坑", "🚪": "门",
+    "🐷": "猪", "🐔": "鸡", "🥚": "蛋", "🍚": "米", "🐟": "鱼", "🍵": "茶", "☕": "咖啡", "🌙": "月", "🗑": "垃圾", "💩": "屎",
+    "👩⚕": "医生", "👨⚕": "医生", "👩💼": "干部", "👨💼": "干部", "👤": "人", "👥": "人",
+}  # fmt: skip
+_WORD = re.compile("|".join(map(re.escape, sorted(WORDS_OF_PICTOGRAPHS, key=len, reverse=True))))
 _SYLLABLE = r"(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?[aeiouüvāáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ]{1,3}(?:ng|n|r)?[1-4]?"
 _GLOSS = re.compile(rf"(?<=[{_HAN}])[(（]\s*(?:{_SYLLABLE}[\s']*){{1,8}}[)）]")
 _DOUBLED = re.compile(r"[,，](?=[,，。])|[。](?=[。，,])")
@@ -56,6 +70,7 @@ def normalise(text: str) -> Normal:
         normal = _without(normal, _matches(pattern, normal.text))
     normal = Normal(_ASCII_MARK.sub(lambda m: m.group().translate(_WIDE), normal.text), normal.starts, normal.ends)
     normal = _without(normal, _separator_runs(normal.text))
+    normal = _read(normal)
     for pattern in (_WEDGED, _DOUBLED, _BLANKS):
         normal = _without(normal, _matches(pattern, normal.text))
     return normal
@@ -74,7 +89,31 @@ def _separator_runs(text: str) -> list[tuple[int, int]]:
         while place < match.end():
             out.append((place, place + len(separator)))
             place += len(separator) + 1
-    return out
+    for match in _DOWNWARDS.finditer(text):
+        out += [(place, place + 1) for place in range(match.start() + 1, match.end(), 2)]
+    return sorted(out)
+
+
+def _read(normal: Normal) -> Normal:
+    """Pictographs as the words they stand for; every character of the word leads back to the whole pictograph."""
+    pieces: list[str] = []
+    starts: list[npt.NDArray[np.int32]] = []
+    ends: list[npt.NDArray[np.int32]] = []
+    last = 0
+    for match in _WORD.finditer(normal.text):
+        word = WORDS_OF_PICTOGRAPHS[match.group()]
+        pieces += [normal.text[last : match.start()], word]
+        starts += [normal.starts[last : match.start()], np.repeat(normal.starts[match.start()], len(word))]
+        ends += [normal.ends[last : match.start()], np.repeat(normal.ends[match.end() - 1], len(word))]
+        last = match.end()
+    if not last:
+        return normal
+    pieces.append(normal.text[last:])
+    return Normal(
+        "".join(pieces),
+        np.concatenate([*starts, normal.starts[last:]]),
+        np.concatenate([*ends, normal.ends[last:]]),
+    )
 
 
 def _without(normal: Normal, runs: list[tuple[int, int]]) -> Normal:

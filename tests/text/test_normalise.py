@@ -15,6 +15,13 @@ CASES = [
     ("separated by dots",          "政·府·兜·底",             "政府兜底"),
     ("separated by bars",          "政|府|兜|底",             "政府兜底"),
     ("emoji inside",               "政府👉兜底",              "政府兜底"),
+    ("emoji for a word",           "🏥用的💊都报",             "医院用的药都报"),
+    ("emoji for a denial",         "政府❌兜底",              "政府不兜底"),
+    ("emoji of two signs",         "🇨🇳出钱，👨\u200d⚕️推荐",   "国家出钱，医生推荐"),
+    ("word emoji as separator",    "政💰府💰兜💰底",          "政府兜底"),
+    ("key caps",                   "3️⃣0️⃣元",                "30元"),
+    ("written downwards",          "看\n全\n额\n报\n销\n99元", "看全额报销\n99元"),
+    ("short lines stay",           "是\n否\n无",             "是\n否\n无"),
     ("zero width",                 "政\u200b府\u2060兜底",    "政府兜底"),
     ("variation selector",         "政府❤\ufe0f兜底",         "政府兜底"),
     ("traditional",                "醫保局推出，全額報銷",      "医保局推出，全额报销"),
@@ -48,6 +55,13 @@ def test_a_span_covers_the_separators_inside_the_run():
     assert raw[normal.starts[start] : normal.ends[start + 3]] == "政 府 兜 底"
 
 
+def test_every_character_of_a_word_leads_back_to_its_pictograph():
+    raw = "住🏥报八成"
+    normal = normalise(raw)
+    start = normal.text.index("医院")
+    assert [(int(normal.starts[i]), int(normal.ends[i])) for i in (start, start + 1)] == [(1, 2), (1, 2)]
+
+
 def test_a_lone_surrogate_is_named_with_its_place():
     with pytest.raises(TextEncodingError, match=r"character 2 .*U\+D800"):
         parse(Document("", "保险\ud800"))
@@ -56,7 +70,9 @@ def test_a_lone_surrogate_is_named_with_its_place():
 CHARS = st.text(
     alphabet=st.one_of(
         st.sampled_from(
-            list("政府兜底医保报销,，。.!！ \n\t|/·-_()（）“”0123456789.%ＡａＺ１醫報銷險👉✨\u200b\ufe0f&nbsp;#x20;")
+            list(
+                "政府兜底医保报销,，。.!！ \n\t|/·-_()（）“”0123456789.%ＡａＺ１醫報銷險👉✨🏥🏛🇨🇳💰\u200b\ufe0f&nbsp;#x20;"
+            )
         ),
         st.characters(blacklist_categories=("Cs",)),
     ),

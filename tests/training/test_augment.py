@@ -10,7 +10,11 @@ from training.augment import (
     Edit,
     apply_edits,
     augment_example,
+    clauses,
+    crowd,
     donors,
+    pictographs,
+    pinyin,
     separators,
     with_donor,
     without_disclosure,
@@ -74,6 +78,31 @@ def test_first_span_follows_an_edit(edit, expected):
     changed = apply_edits(AD, [edit])
     first = next(s for s in changed.spans if s.label == "state_underwriting")
     assert changed.text[first.start : first.end] == expected
+
+
+def test_words_are_spelled_or_drawn_inside_the_span():
+    spelled = {first_violation(pinyin(AD, random.Random(n))) for n in range(20)}
+    assert {"zhengfudou底", "zheng府doudi"} <= spelled
+    assert "🏛兜底" in {first_violation(pictographs(AD, random.Random(n))) for n in range(20)}
+
+
+def first_violation(example: Example) -> str:
+    span = next(s for s in example.spans if s.label == "state_underwriting")
+    return example.text[span.start : span.end]
+
+
+def test_a_crowd_marks_what_its_clauses_marked():
+    bank = [
+        BankSentence("b", "每天不到三毛", "misleading_price", True, (LabelledSpan(0, 6, "misleading_price"),), "agent")
+    ]
+    violating, others = clauses([AD], bank)
+    assert [d.text for d in violating] == ["政府兜底"]  # a daily price is judged by the rest of the text
+    assert {d.text for d in others} == {"住院自付超过1.6万元的部分报七成"}  # the list of exclusions is no single clause
+    for number in range(20):
+        text, spans = crowd((violating, others), random.Random(number))
+        for span in spans:
+            assert text[span.start : span.end] in {"政府兜底", "住院自付超过1.6万元的部分报七成", "超过1.6万元", "七成"}
+        assert sum(s.label == "state_underwriting" for s in spans) == text.count("政府兜底")
 
 
 def test_separators_stand_inside_the_span():

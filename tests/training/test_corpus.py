@@ -46,6 +46,7 @@ def test_no_group_stands_in_two_splits(corpus):
 def test_the_splits_are_written_apart_and_all_there(corpus):
     assert {split_of(e) for e in corpus} == set(SPLITS)
     assert all((split_of(e) == "test") == (e.source == "test") for e in corpus)
+    assert all(split_of(e) == "validation" for e in corpus if e.source == "validation")
 
 
 def test_no_real_plan_or_insurer_is_named(corpus):
@@ -130,6 +131,7 @@ RECORD = "id: a\ngenre: sms\npromotional: yes\nmissing: none\ngroup: a\nset: tra
         (("missing: none", "missing: missing_term"), "the spans say none"),
         (("genre: sms\n", ""), "lacks genre"),
         (("genre", "gender"), "header line 'gender: sms'"),
+        (("set: train", "set: tset"), "set is 'tset'; allowed: seed, train, validation, test"),
         (("你好", "平安健康好"), "real plan or insurer"),
         (("promotional: yes", "promotional: no\nnote: x"), None),
     ],
