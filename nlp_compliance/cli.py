@@ -143,8 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except typer.BadParameter as error:
-        error.show()
+    except typer.TyperException as error:
+        # Every wrong use: an unknown command or option, an argument too many, a value that does not fit.
+        # Without any argument the help has been printed and there is nothing to add.
+        if message := error.format_message().rstrip("."):
+            typer.echo(f"错误：{message}；用 --help 查看用法", err=True)
         return 2
     except NlpComplianceError as error:
         typer.echo(f"错误：{error}", err=True)

@@ -113,6 +113,22 @@ def test_rules_test_and_lint(tmp_path, capsys):
     assert "own.yaml:2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "--nope"], "--nope"),
+        (["check", "a.txt", "b.txt"], "b.txt"),
+        (["chekc"], "chekc"),
+        (["scan"], "paths"),
+        (["check", "-", "--as-of", "gestern"], "gestern"),
+    ],
+)
+def test_wrong_use_is_named_and_ends_with_two(arguments, said, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert said.lower() in printed.err.lower() and "--help" in printed.err and not printed.out
+
+
 def test_serve_script_answers_help():
     done = subprocess.run([sys.executable, "serve.py", "--help"], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0 and "--port" in done.stdout.decode()
