@@ -22,8 +22,7 @@ from nlp_compliance.records import Document
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "nlp_compliance"]
-# The mix is scanned so many times over: a process takes 64 rows at once, and with two such tasks, one of them long, two
-# processes would wait for each other.
+# The mix is scanned so many times over, so that the start of two processes is a small part of it, as in a real scan.
 _SCANNED_TIMES = 4
 _SHORT = 64
 _SAID = "溪山保由政府兜底，最高保障300万元，扫码投保。"

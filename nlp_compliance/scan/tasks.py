@@ -9,7 +9,10 @@ from itertools import islice
 from nlp_compliance.ingest.places import Place
 from nlp_compliance.ingest.reader import KIND_OF_SUFFIX, STREAMED, Item, Reader, expand
 
+# A task of a table ends with whichever comes first. So many characters keep a worker busy for some two seconds, so that
+# two workers end within two seconds of each other, and an interrupted scan loses no more.
 ROWS_PER_TASK = 64
+CHARACTERS_PER_TASK = 16_384
 FILES_PER_TASK = 16
 # Light files are read many to a task; a poster or a PDF may take seconds and stands alone.
 _LIGHT = ("text", "html")
@@ -79,16 +82,25 @@ def _file_task(files: Iterable[Place]) -> Task:
 
 
 def _table_tasks(path: Place, reader: Reader, first: int) -> Iterator[Task]:
-    items = islice(reader.read_path(path), first, None)
     end, size = first, _size(path)
-    while chunk := tuple(islice(items, ROWS_PER_TASK)):
+    for chunk, characters in _chunks(islice(reader.read_path(path), first, None)):
         end += len(chunk)
-        yield Task((str(path), end), items=chunk, weight=_weight(chunk, size))
+        # Bytes of the table that these rows stand for, near enough for a progress bar.
+        yield Task((str(path), end), items=chunk, weight=min(size, 3 * characters))
 
 
-def _weight(items: Iterable[Item], most: int) -> int:
-    """Bytes of a table that these rows stand for, near enough for a progress bar."""
-    return min(most, sum(3 * len(text) for item in items if (text := getattr(item, "text", ""))))
+def _chunks(items: Iterable[Item]) -> Iterator[tuple[tuple[Item, ...], int]]:
+    """Rows of one task each, with the characters in them."""
+    chunk: list[Item] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += len(getattr(item, "text", ""))
+        if len(chunk) == ROWS_PER_TASK or characters >= CHARACTERS_PER_TASK:
+            yield tuple(chunk), characters
+            chunk, characters = [], 0
+    if chunk:
+        yield tuple(chunk), characters
 
 
 def _size(path: Place) -> int:

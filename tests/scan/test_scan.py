@@ -18,6 +18,7 @@ from openpyxl import load_workbook
 from nlp_compliance.errors import InputError
 from nlp_compliance.scan.journal import Journal
 from nlp_compliance.scan.local import errors_path, in_processes, in_this_process, scan_to_file
+from nlp_compliance.scan.tasks import Done, plan
 from nlp_compliance.scan.worker import Job, Row, Worker, minhash
 from nlp_compliance.settings import Settings
 from tests.ingest import files
@@ -94,6 +95,21 @@ def test_identical_texts_are_scored_once(tmp_path, monkeypatch):
     scan_to_file([source], tmp_path / "o.jsonl", JOB, engine=in_this_process)
     rows = [json.loads(line) for line in lines(tmp_path / "o.jsonl")]
     assert len(scored) == 1 and [r["id"] for r in rows] == sorted(map(str, range(200)))
+
+
+@pytest.mark.parametrize(
+    ("characters", "sizes"),
+    [(20, [64, 64, 22]), (6_000, [3] * 50), (40_000, [1] * 150)],
+    ids=["short rows by number", "articles by length", "a long row alone"],
+)
+def test_a_table_is_cut_by_rows_and_by_characters_and_goes_on_where_it_was(tmp_path, characters, sizes):
+    table = tmp_path / "table.jsonl"
+    table.write_text("\n".join(json.dumps({"id": str(i), "text": "保" * characters}) for i in range(150)), "utf-8")
+    tasks = list(plan([table], JOB.reader(), Done.nothing()))
+    assert [len(t.items) for t in tasks] == sizes
+    assert [i.id for t in tasks for i in t.items] == [str(i) for i in range(150)]
+    rest = list(plan([table], JOB.reader(), Done(set(), {str(table): tasks[1].key[1]})))
+    assert [t.key for t in rest] == [t.key for t in tasks[2:]]
 
 
 def test_near_copies_share_most_of_their_marks():
