@@ -73,7 +73,12 @@ class Checker:
                     f"the text has {len(document.text)} characters; allowed: {self.max_text_chars} (max_text_chars); "
                     "split it, or raise the setting"
                 )
-            return parse(document)
+            parsed = parse(document)
+            if not any(map(str.isalnum, parsed.normal)):
+                raise EmptyTextError(
+                    "the text has no letter and no digit; send the text as it was or will be published"
+                )
+            return parsed
         except NlpComplianceError as error:
             return error
 
@@ -122,6 +127,8 @@ def _trained(settings: Settings) -> _Trained | None:
     has_bundle = (settings.bundle / "manifest.json").is_file()
     if not wanted:
         return None
+    if "model" in wanted and not has_bundle and settings.bundle != Settings().bundle:
+        raise BundleError(f"{settings.bundle}: no manifest.json lies there; check NLP_COMPLIANCE_BUNDLE")
     if wanted == {"linear"} or not has_bundle:
         return _linear(settings)
     return _encoder(settings, with_linear="linear" in wanted)

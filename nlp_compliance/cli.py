@@ -105,12 +105,23 @@ def _sources(source: str, settings: Settings) -> list[Item]:
         return list(reader_for(settings).read_bytes(data, source))
     path = Path(source)
     if len(source) < _LONGEST_PATH and "\n" not in source:
-        if path.is_file():
+        kind = _kind_of(path)
+        if kind == "file":
             return list(reader_for(settings).read_path(path))
+        if kind == "folder":
+            raise typer.BadParameter(f"{source} 是文件夹；检查整个文件夹请用 nlp-compliance scan")
         if path.suffix.lower() in SUFFIXES:
             # A mistyped name would otherwise be judged as if it were the copy.
             raise typer.BadParameter(f"文件不存在：{source}；要检查这几个字本身，请用 - 从标准输入给出")
     return [Document(id="", text=source)]
+
+
+def _kind_of(path: Path) -> str | None:
+    try:
+        return "file" if path.is_file() else "folder" if path.is_dir() else None
+    except (OSError, ValueError):
+        # Copy of some hundred bytes is longer than any file name may be, and no name at all where it holds a NUL.
+        return None
 
 
 @app.command()
@@ -151,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except NlpComplianceError as error:
         typer.echo(f"错误：{error}", err=True)
+        return 2
+    except OSError as error:
+        typer.echo(f"错误：读写失败：{error}", err=True)
         return 2
     # Typer hands back the code of `typer.Exit` as the value of the call.
     return code if isinstance(code, int) else 0

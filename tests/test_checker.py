@@ -81,3 +81,8 @@ def test_a_pointer_alone_does_not_disclose(checker):
 def test_no_detector_is_an_error():
     with pytest.raises(BundleError, match="no detector"):
         build_checker(Settings(detectors=()))
+
+
+def test_a_bundle_that_was_named_and_is_not_there_is_no_smaller_product(tmp_path):
+    with pytest.raises(BundleError, match=r"no manifest\.json"):
+        build_checker(Settings(bundle=tmp_path))

@@ -129,6 +129,62 @@ def test_wrong_use_is_named_and_ends_with_two(arguments, said, capsys):
     assert said.lower() in printed.err.lower() and "--help" in printed.err and not printed.out
 
 
+LONG_AD = "沁河保由市医保局指导，政府兜底，" + "住院自费最高报100万，牙科和整形不在其中，" * 6 + "扫码投保"
+
+
+def test_copy_longer_than_a_file_name_may_be_is_judged():
+    assert 255 < len(LONG_AD.encode()) < 512 * 3
+    done = run("check", LONG_AD, "--format", "json")
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["risk"] == "high"
+
+
+def test_a_folder_is_not_judged_by_its_name(tmp_path):
+    done = run("check", tmp_path)
+    assert done.returncode == 2 and "scan" in done.stderr.decode() and not done.stdout
+
+
+@pytest.mark.parametrize("name", ["posts.jsonl", "posts.csv", "posts.txt"])
+@pytest.mark.parametrize("inside", [False, True], ids=["the file", "its folder"])
+def test_a_scan_does_not_overwrite_what_it_reads(tmp_path, name, inside):
+    source = tmp_path / name
+    rows = {"jsonl": json.dumps({"id": "1", "text": AD}), "csv": f"id,正文\n1,{AD}\n", "txt": AD}
+    source.write_text(rows[source.suffix[1:]], "utf-8")
+    before = source.read_bytes()
+    form = ["--format", "table"] if source.suffix == ".txt" else []
+    done = run("scan", tmp_path if inside else source, "-o", source, *form)
+    assert done.returncode == 2 and "毁掉" in done.stderr.decode()
+    assert source.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_an_earlier_result_in_the_scanned_folder_is_replaced(tmp_path):
+    (tmp_path / "a.txt").write_text(AD, "utf-8")
+    for _ in range(2):
+        done = run("scan", tmp_path, "-o", tmp_path / "out.jsonl")
+        assert done.returncode == 0, done.stderr.decode()
+        assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_output_into_the_folder_one_stands_in(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(AD, "utf-8")
+    (tmp_path / "out").mkdir()
+    done = run("scan", tmp_path / "in", "-o", ".", cwd=tmp_path / "out")
+    assert done.returncode == 0, done.stderr.decode()
+    assert list((tmp_path / "out").glob("**/*.parquet"))
+    done = run("scan", tmp_path / "in", "-o", "")
+    assert done.returncode == 2 and "-o" in done.stderr.decode()
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_two(tmp_path):
+    (tmp_path / "file").write_text("x", "utf-8")
+    for target in ("out.html", "out.txt"):
+        done = run(
+            "scan", SAMPLES, "-o", tmp_path / "file" / target, "--format", "html" if "html" in target else "table"
+        )
+        assert done.returncode == 2 and "Traceback" not in done.stderr.decode() and "读写失败" in done.stderr.decode()
+
+
 def test_serve_script_answers_help():
     done = subprocess.run([sys.executable, "serve.py", "--help"], capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0 and "--port" in done.stdout.decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -31,7 +31,7 @@ from nlp_compliance.commands.shared import (
     write_line,
 )
 from nlp_compliance.ingest.places import Place, is_there, place
-from nlp_compliance.ingest.reader import Failure, globbed
+from nlp_compliance.ingest.reader import SUFFIXES, Failure, globbed
 from nlp_compliance.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def scan_command(
 
     settings = settings_with(rules, advisory=advisory)
     target, partition = _target(out, partition_by)
+    _refuse_to_overwrite(globbed(places), target)
     if partition_by and target is None:
         raise typer.BadParameter("--partition-by 需要 -o 指定输出文件夹")
     form = Format.PARQUET if partition else output or _form_of(target)
@@ -145,9 +146,40 @@ def _target(out: str | None, partition_by: str | None) -> tuple[Place | None, st
     """Where to write, and how a dataset is divided; no division where one file is meant."""
     if out is None:
         return None, None
+    if not out.strip():
+        raise typer.BadParameter("-o 后面的输出文件名是空的")
     target = place(out.rstrip("/"))
+    if isinstance(target, Path) and target.name in ("", ".."):
+        # The folder we stand in, by its name: work and errors files are named after it.
+        target = target.resolve()
     is_folder = out.endswith("/") or (isinstance(target, Path) and target.is_dir())
     return target, partition_by or ("none" if is_folder else None)
+
+
+def _refuse_to_overwrite(paths: Iterable[Place], target: Place | None) -> None:
+    """Raises BadParameter when writing `target` would destroy what is to be read; an earlier result may be replaced."""
+    if not isinstance(target, Path) or not target.is_file():
+        return
+    for path in (p for p in paths if isinstance(p, Path)):
+        inside = path.is_dir() and target.resolve().is_relative_to(path.resolve())
+        if (path.is_file() and path.samefile(target)) or (inside and _is_input(target)):
+            raise typer.BadParameter(
+                f"输出文件 {target} 本身就在要检查的文件之中，写入会毁掉它；请写到别处，或先移走它"
+            )
+
+
+def _is_input(target: Path) -> bool:
+    """Whether a file would be read as input and is no result of an earlier scan."""
+    if target.suffix.lower() not in SUFFIXES:
+        return False
+    if target.suffix.lower() != ".jsonl":
+        return True
+    with target.open("rb") as stream:
+        try:
+            first = orjson.loads(stream.readline())
+        except ValueError:
+            return True
+    return not (isinstance(first, dict) and {"findings", "scores", "model"} <= first.keys())
 
 
 def _scan_to_file(

@@ -85,6 +85,7 @@ def scan_to_file(
     kept = _work_path(out, work)
     if retry_errors:
         job = _retry(out, kept, job)
+    judged = _judged(out, job.only) if retry_errors else frozenset()
     if restart:
         kept.unlink(missing_ok=True)
     rulebook = load_rulebook(job.settings.rules_dirs)
@@ -98,7 +99,7 @@ def scan_to_file(
         own = frozenset(map(str, (out, kept, errors_path(out))))
         reposts = Reposts(job)
         for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
-            rows = reposts.rows(answer)
+            rows = [r for r in reposts.rows(answer) if not judged or r.failed or _marks(r.line) not in judged]
             journal.add(task.key, rows)
             progress(task.weight, len(rows))
             if dataset is not None:
@@ -148,6 +149,18 @@ def _retry(out: Place, kept: Path, job: Job) -> Job:
         raise InputError(f"--retry-errors needs {out} as .jsonl and {errors}, both of an earlier scan; scan first")
     failed = frozenset(str(orjson.loads(line)["id"]) for line in errors.read_bytes().splitlines() if line.strip())
     return replace(job, only=failed)
+
+
+def _judged(out: Place, ids: frozenset[str] | None) -> frozenset[tuple[str, str]]:
+    """What of `ids` the result holds already: ids may repeat from table to table, and only one of them has failed."""
+    marks = (_marks(row.line) for row in _rows_of(out))
+    return frozenset(mark for mark in marks if ids is None or mark[0] in ids)
+
+
+def _marks(line: bytes) -> tuple[str, str]:
+    """(id, hash of the text) of a row of the result."""
+    record = orjson.loads(line)
+    return record["id"], record["copy"]["sha256"]
 
 
 def _rows_of(out: Place) -> Iterator[Row]:

@@ -27,7 +27,8 @@ class Database:
         try:
             self.engine = _engine(url)
             migrate(self.engine)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, ImportError) as error:
+            # ImportError: the URL names a database whose driver is not installed.
             raise StoreError(f"the database cannot be opened ({error}); check NLP_COMPLIANCE_DATABASE_URL") from error
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(_reader_engine(self.engine), expire_on_commit=False)

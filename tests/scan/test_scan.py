@@ -135,6 +135,19 @@ def test_retry_does_only_what_failed(tmp_path):
         scan_to_file([folder], tmp_path / "never.jsonl", JOB, engine=in_this_process, retry_errors=True)
 
 
+def test_retry_leaves_rows_of_other_tables_alone_that_have_the_same_id(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "a.csv").write_text(f"id,正文\n1,甲：{AD}\n2,乙：{AD}\n", "utf-8")
+    (folder / "b.csv").write_text(f"id,正文\n1,丙：{AD}\n2,\n", "utf-8")
+    assert scan_to_file([folder], out, JOB, engine=in_this_process).failed == 1
+    assert scan_to_file([folder], out, JOB, engine=in_this_process, retry_errors=True).failed == 1
+    (folder / "b.csv").write_text(f"id,正文\n1,丙：{AD}\n2,丁：{AD}\n", "utf-8")
+    scan_to_file([folder], out, JOB, engine=in_this_process, retry_errors=True)
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert sorted(r["id"] for r in rows) == ["1", "1", "2", "2"] and len({r["copy"]["sha256"] for r in rows}) == 4
+
+
 def test_a_work_file_of_another_command_is_left_alone(tmp_path):
     journal = Journal(tmp_path / "o.jsonl.part", {"paths": ["elsewhere"]})
     journal.add(("elsewhere", 0), [Row(False, b"{}")])
