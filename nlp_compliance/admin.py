@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from nlp_compliance.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     # The commands import these when they run, so that `--help` answers at once.
+    from nlp_compliance.checker import Checker
     from nlp_compliance.web.desk.app import Desk
 
 keys_app = typer.Typer(help="平台调用接口所用的密钥。", no_args_is_help=True)
@@ -67,7 +70,13 @@ def serve(
         rules_dirs=(*settings.rules_dirs, *(rules or ())),
         workers=workers or settings.workers,
     )
-    _prepare(settings)
+    link = _prepare(settings)
+    checker = _loaded(settings)
+    if link:
+        typer.echo(
+            f"首次使用：在浏览器打开 http://{settings.host}:{settings.port}{link} 创建管理员（链接只能用一次）",
+            err=True,
+        )
     options = {
         "host": settings.host,
         "port": settings.port,
@@ -77,18 +86,21 @@ def serve(
         "timeout_graceful_shutdown": _GRACEFUL_STOP_S,
     }
     _hand_down(settings)
-    application = "nlp_compliance.web.app:from_environment"
-    if settings.workers == 1:
-        uvicorn.run(application, factory=True, **options)  # type: ignore[arg-type]
+    if checker is not None:
+        from nlp_compliance.web.app import create_app
+        from nlp_compliance.web.desk.app import open_desk
+
+        uvicorn.run(create_app(settings, checker, open_desk(settings)), **options)  # type: ignore[arg-type]
         return
+    application = "nlp_compliance.web.app:from_environment"
     with tempfile.TemporaryDirectory() as figures:
         # Read by the metrics library when a worker loads it: all workers add up their figures here.
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", figures)
         uvicorn.run(application, factory=True, workers=settings.workers, **options)  # type: ignore[arg-type]
 
 
-def _prepare(settings: Settings) -> None:
-    """What happens once, before any server process: checks, the link of the first start, uploads left over."""
+def _prepare(settings: Settings) -> str | None:
+    """What happens once, before any server process: checks, uploads left over; gives the path of the first start."""
     from nlp_compliance.store import keys, repository
     from nlp_compliance.web import logs
     from nlp_compliance.web.desk.app import open_desk, setup_link
@@ -99,21 +111,47 @@ def _prepare(settings: Settings) -> None:
         with desk.database.transaction() as session:
             if not keys.all_keys(session):
                 settings.check_exposure()
-            if desk.database.is_sqlite:
-                repository.release_all(session)
         link = setup_link(desk)
+        if link and not settings.is_loopback:
+            raise SettingsError(
+                f"host is {settings.host}, which others can reach, and the review desk has no administrator yet; "
+                "start once on 127.0.0.1, open the link it prints, then listen on other addresses"
+            )
+        # Before anything is released: what has the port may be a server at work on the same folder.
+        _check_port(settings)
+        if desk.database.is_sqlite:
+            with desk.database.transaction() as session:
+                repository.release_all(session)
     finally:
         desk.database.close()
-    if link and not settings.is_loopback:
+    return link
+
+
+def _check_port(settings: Settings) -> None:
+    """Raises SettingsError where nobody can listen at host and port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"端口{settings.port}已被占用；请停止占用它的程序，或用 --port 换一个端口") from error
         raise SettingsError(
-            f"host is {settings.host}, which others can reach, and the review desk has no administrator yet; "
-            "start once on 127.0.0.1, open the link it prints, then listen on other addresses"
-        )
-    if link:
-        typer.echo(
-            f"首次使用：在浏览器打开 http://{settings.host}:{settings.port}{link} 创建管理员（链接只能用一次）",
-            err=True,
-        )
+            f"不能在{settings.host}:{settings.port}监听（{error.strerror}）；请检查 --host 和 --port"
+        ) from error
+
+
+def _loaded(settings: Settings) -> Checker | None:
+    """The checker of the one server process; several build their own, so that here only their files are proved."""
+    from nlp_compliance.checker import build_checker
+    from nlp_compliance.inference.bundle import open_bundle
+    from nlp_compliance.rulebook import load_rulebook
+
+    if settings.workers == 1:
+        return build_checker(settings)
+    load_rulebook(settings.rules_dirs)
+    if "model" in settings.detectors and (settings.bundle / "manifest.json").is_file():
+        open_bundle(settings.bundle)
+    return None
 
 
 def _hand_down(settings: Settings) -> None:
@@ -259,7 +297,9 @@ def restore(source: Annotated[Path, typer.Argument(help="备份文件 .zip", exi
 
 
 def purge(
-    days: Annotated[int | None, typer.Option(min=1, help="删除早于多少天的上传，缺省按设置 retention_days")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="删除早于多少天的上传，缺省按设置 retention_days")
+    ] = None,
 ) -> None:
     """彻底删除早于保留期限的上传：文件、正文、检查结果和审核决定。操作记录保留。"""
     from nlp_compliance.store.retention import purge as purge_older

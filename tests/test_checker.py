@@ -17,7 +17,7 @@ def labels(report: Report) -> set[str]:
     return {f.label for f in report.findings if f.verdict == "violation"}
 
 
-@pytest.mark.parametrize("text", ["", "   \n\t", "\u3000"])
+@pytest.mark.parametrize("text", ["", "   \n\t", "\u3000", "\u200b\ufeff\u2060", "\0\0\0", "！！……"])
 def test_empty_text_is_refused(rules_checker, text):
     with pytest.raises(EmptyTextError):
         rules_checker.check(Document("", text))

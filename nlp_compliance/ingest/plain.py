@@ -1,4 +1,4 @@
-"""Plain text in UTF-8, UTF-16 or GB18030."""
+"""Plain text in UTF-8, UTF-16, UTF-32 or GB18030."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ import codecs
 from nlp_compliance.errors import TextEncodingError
 from nlp_compliance.records import Block
 
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def marked_encoding(data: bytes) -> str | None:
+    """The encoding that a byte order mark states."""
+    return next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None)
 
 
 def decode(data: bytes) -> str:
     """Text of `data`: by its byte order mark, else UTF-8, else GB18030. Raises TextEncodingError when none fits."""
-    for bom, encoding in _BOMS:
-        if data.startswith(bom):
-            return _decoded(data, encoding)
+    if marked := marked_encoding(data):
+        return _decoded(data, marked)
     for encoding in ("utf-8", "gb18030"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
     raise TextEncodingError(
-        "the bytes are neither UTF-8, UTF-16 with a byte order mark, nor GB18030; save the text as UTF-8"
+        "the bytes are neither UTF-8, UTF-16 or UTF-32 with a byte order mark, nor GB18030; save the text as UTF-8"
     )
 
 

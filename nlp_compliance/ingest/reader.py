@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from nlp_compliance.errors import (
+    EmptyTextError,
     InputError,
     LimitExceededError,
     NlpComplianceError,
@@ -20,7 +21,7 @@ from nlp_compliance.errors import (
 from nlp_compliance.ingest import archive, mail, table
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk
-from nlp_compliance.ingest.plain import decode, paragraph_blocks
+from nlp_compliance.ingest.plain import decode, marked_encoding, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Document, Source
 
@@ -121,7 +122,7 @@ class Reader:
     def read_parquet(self, path: Path, name: str) -> Iterator[Item]:
         """Rows of the Parquet file at `path`, which its user calls `name`."""
         try:
-            yield from _items(table.read_parquet(path, name, text_column=self.text_column))
+            yield from _items(table.read_parquet(path, name, text_column=self.text_column), name)
         except NlpComplianceError as error:
             yield Failure(name, error)
 
@@ -151,9 +152,9 @@ class Reader:
 
     def _streamed(self, path: Place, kind: str) -> Iterator[Item]:
         if kind == "jsonl":
-            yield from _items(table.read_jsonl(path, text_column=self.text_column))
+            yield from _items(table.read_jsonl(path, text_column=self.text_column), str(path))
         elif kind == "csv":
-            yield from _items(table.read_csv(path, text_column=self.text_column))
+            yield from _items(table.read_csv(path, text_column=self.text_column), str(path))
         else:
             # The reading child needs no network and no credentials.
             with on_disk(path) as file:
@@ -177,15 +178,14 @@ class Reader:
     def _parsed(self, kind: str, data: bytes, name: str, folder: Path | None) -> Iterator[Item]:
         # The readers of binary formats are imported when the first such file comes: most scans hold none.
         if kind == "jsonl":
-            lines = enumerate(data.split(b"\n"), 1)
-            yield from _items(table.jsonl_rows(lines, name, text_column=self.text_column))
+            yield from _items(table.jsonl_rows(data, name, text_column=self.text_column), name)
         elif kind == "csv":
-            yield from _items(table.csv_rows(data, name, text_column=self.text_column))
+            yield from _items(table.csv_rows(data, name, text_column=self.text_column), name)
         elif kind == "xlsx":
             archive.check_package(data, name, self.limits)
-            yield from _items(table.read_xlsx(data, name, text_column=self.text_column))
+            yield from _items(table.read_xlsx(data, name, text_column=self.text_column), name)
         elif kind == "parquet":
-            yield from _items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column))
+            yield from _items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column), name)
         else:
             yield self._document(kind, data, name, folder)
 
@@ -208,7 +208,7 @@ class Reader:
 
             archive.check_package(data, name, limits)
             return (office.read_docx if kind == "docx" else office.read_pptx)(data, name, limits)
-        if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if b"\x00" in data and marked_encoding(data) in (None, "utf-8-sig"):
             raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
@@ -300,8 +300,13 @@ def _package_kind(data: bytes, name: str) -> str:
     return next((kind for part, kind in _PACKAGES if part in names), "zip")
 
 
-def _items(rows: Iterable[table.Row]) -> Iterator[Item]:
-    return (Failure(*row) if isinstance(row, tuple) else row for row in rows)
+def _items(rows: Iterable[table.Row], name: str) -> Iterator[Item]:
+    empty = True
+    for row in rows:
+        empty = False
+        yield Failure(*row) if isinstance(row, tuple) else row
+    if empty:
+        yield Failure(name, EmptyTextError(f"{name}: the table has no row with a text; check whether it is complete"))
 
 
 def _beside(folder: Path | None, limits: Limits) -> FindPicture:

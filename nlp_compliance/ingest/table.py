@@ -12,16 +12,18 @@ import contextlib
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 from urllib.parse import unquote
 
 import orjson
 
 from nlp_compliance.errors import (
+    EmptyTextError,
     InputError,
     LimitExceededError,
     MissingExtraError,
@@ -30,7 +32,7 @@ from nlp_compliance.errors import (
     UnreadableFileError,
 )
 from nlp_compliance.ingest.places import Place
-from nlp_compliance.ingest.plain import paragraph_blocks
+from nlp_compliance.ingest.plain import marked_encoding, paragraph_blocks
 from nlp_compliance.records import BEIJING, Document, Source
 
 Row = Document | tuple[str, InputError]
@@ -49,42 +51,66 @@ _LOOKED_AT = 50
 csv.field_size_limit(10_000_000)
 # A longer line is no record; reading it whole would fill the memory.
 _LONGEST_LINE = 64_000_000
+# Of a heading in a message: it may be a whole text.
+_SHOWN = 20
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 def read_jsonl(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
-    """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped."""
-    with path.open("rb") as stream:
-        yield from jsonl_rows(_numbered(stream), str(path), text_column=text_column)
+    """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped.
+
+    In UTF-8, UTF-16, UTF-32 or GB18030. Raises RecordError when no line has the column asked for.
+    """
+    with path.open("rb") as raw:
+        yield from _jsonl_rows(raw, str(path), text_column)
 
 
-def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def jsonl_rows(data: bytes, name: str, *, text_column: str | None = None) -> Iterator[Row]:
+    """As `read_jsonl`, of bytes already in memory."""
+    yield from _jsonl_rows(io.BytesIO(data), name, text_column)
+
+
+def _numbered(raw: Any) -> Iterator[tuple[int, bytes | str]]:
     """Lines with their numbers; of one that never ends only the beginning, which is no JSON and fails alone."""
+    encoding = _encoding(raw)
+    stream: BinaryIO | TextIO = raw
+    if encoding != "utf-8-sig":
+        # A byte that is no text becomes `\x..`, which JSON does not know: its line fails, and alone.
+        stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n", errors="backslashreplace")
+    elif raw.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        raw.seek(0)
     number = 0
-    while line := stream.readline(_LONGEST_LINE):
-        number += 1
-        rest = line
-        while len(rest) == _LONGEST_LINE and not rest.endswith(b"\n"):
-            rest = stream.readline(_LONGEST_LINE)
-        yield number, line
+    with stream:
+        while line := stream.readline(_LONGEST_LINE):
+            number += 1
+            rest = line
+            while len(rest) == _LONGEST_LINE and rest[-1:] not in (b"\n", "\n"):
+                rest = stream.readline(_LONGEST_LINE)
+            yield number, line
 
 
-def jsonl_rows(lines: Iterable[tuple[int, bytes]], name: str, *, text_column: str | None = None) -> Iterator[Row]:
-    """As `read_jsonl`, of numbered lines from anywhere. Raises RecordError when no line has the column asked for."""
-    stream = iter(lines)
+def _jsonl_rows(raw: Any, name: str, text_column: str | None) -> Iterator[Row]:
+    stream = _numbered(raw)
     first = list(islice(stream, _LOOKED_AT))
     names = _jsonl_names(first, name, text_column)
     for number, line in chain(first, stream):
         if line.strip():
             where = f"{name}#{number}"
             try:
-                yield record_document(_called(_parsed(line, number), names), where)
+                yield _judgeable(record_document(_called(_parsed(line, number), names), where), where)
             except InputError as error:
                 yield where, error
 
 
-def _jsonl_names(lines: Iterable[tuple[int, bytes]], name: str, text_column: str | None) -> dict[str, str]:
+def _judgeable(document: Document, where: str) -> Row:
+    """The document, or its failure under its own id where there is nothing to read; only here the row is known."""
+    if any(c.isprintable() and not c.isspace() for c in document.text):
+        return document
+    return document.id, EmptyTextError(f"{where}: the text is empty; send the text as it was or will be published")
+
+
+def _jsonl_names(lines: Iterable[tuple[int, bytes | str]], name: str, text_column: str | None) -> dict[str, str]:
     """Our name of each field, by the first records; none where only the records' own errors can tell what is wrong."""
     records: list[Mapping[Any, object]] = []
     for number, line in lines:
@@ -106,12 +132,12 @@ def _called(record: object, names: dict[str, str]) -> object:
     return {k: v for k, v in record.items() if k not in names} | ours
 
 
-def _parsed(line: bytes, number: int) -> object:
+def _parsed(line: bytes | str, number: int) -> object:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         kind = TextEncodingError if "surrogate" in str(error) or "UTF-8" in str(error) else RecordError
-        raise kind(f"line {number} is no JSON object in UTF-8: {error}") from error
+        raise kind(f"line {number} is no JSON object: {error}") from error
 
 
 def record_document(record: object, where: str) -> Document:
@@ -156,7 +182,7 @@ def _day(value: object) -> date | None:
 
 
 def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
-    """Rows of a CSV or TSV file in UTF-8, UTF-16 or GB18030, with a heading line. Row 1 is the first below it."""
+    """Rows of a CSV or TSV file in UTF-8, UTF-16, UTF-32 or GB18030, with a heading line. Row 1 is the first below it."""
     with path.open("rb") as raw:
         encoding = _encoding(raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="", errors="strict") as stream:
@@ -171,16 +197,25 @@ def csv_rows(data: bytes, name: str, *, text_column: str | None = None) -> Itera
 
 
 def _encoding(raw: Any) -> str:
-    """By the byte order mark, else UTF-8 where the first megabyte is valid, else GB18030."""
+    """By the byte order mark, else UTF-8 where most lines of the first megabyte are valid, else GB18030.
+
+    One damaged line must not turn all others into characters that nobody wrote.
+    """
     head: bytes = raw.read(1_000_000)
     raw.seek(0)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
+    if marked := marked_encoding(head):
+        return marked
+    told = [_is_utf8(line) for line in head.splitlines() if not line.isascii()]
+    return "gb18030" if 2 * sum(told) < len(told) else "utf-8-sig"
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        # Incremental, as the last line may be cut within a character.
+        codecs.getincrementaldecoder("utf-8")().decode(line)
     except UnicodeDecodeError:
-        return "gb18030"
-    return "utf-8-sig"
+        return False
+    return True
 
 
 def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> Iterator[Row]:
@@ -191,7 +226,8 @@ def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> I
         reader = csv.DictReader(stream, delimiter=delimiter, strict=False)
         if not reader.fieldnames:
             raise RecordError(f"{name}: the table has no heading line; the first line must name the columns")
-        yield from _table_rows(reader, name, text_column)
+        _check_headings(reader.fieldnames, name)
+        yield from _table_rows(reader, name, text_column, headed=False)
     except UnicodeDecodeError as error:
         raise TextEncodingError(f"{name}: {error.reason} at byte {error.start}; save the table as UTF-8") from error
     except csv.Error as error:
@@ -214,7 +250,7 @@ def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_row
     try:
         for sheet in book.worksheets:
             where = name if len(book.worksheets) == 1 else f"{name}!{sheet.title}"
-            yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column)
+            yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column, headed=False)
     except broken as error:
         raise UnreadableFileError(f"{name}: the workbook breaks off ({error}); save it again as xlsx") from error
     finally:
@@ -224,6 +260,7 @@ def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_row
 def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str, object]]:
     rows = sheet.iter_rows(values_only=True)
     heading = [str(cell).strip() if cell is not None else "" for cell in next(rows, ())]
+    _check_headings(heading, where)
     for number, cells in enumerate(rows, 1):
         if number > max_rows:
             raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
@@ -259,30 +296,47 @@ def parquet_rows(
     fixed = dict(partition or {})
     try:
         with pq.ParquetFile(stream) as table:
+            _check_headings(table.schema_arrow.names, name)
             rows = (fixed | row for batch in table.iter_batches(batch_size=512) for row in batch.to_pylist())
             yield from _table_rows(rows, name, text_column)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(f"{name}: the Parquet file is broken ({error}); write it again") from error
 
 
-def _table_rows(rows: Iterable[Mapping[Any, object]], name: str, text_column: str | None) -> Iterator[Row]:
+def _check_headings(headings: Iterable[str], name: str) -> None:
+    repeated = [heading for heading, times in Counter(headings).items() if heading.strip() and times > 1]
+    if repeated:
+        raise RecordError(
+            f"{name}: several columns are called {', '.join(h[:_SHOWN] for h in repeated)}; "
+            "give every column a heading of its own"
+        )
+
+
+def _table_rows(
+    rows: Iterable[Mapping[Any, object]], name: str, text_column: str | None, *, headed: bool = True
+) -> Iterator[Row]:
     stream = iter(rows)
     first = list(islice(stream, _LOOKED_AT))
     if not first:
         return
-    names = _column_names(first, name, text_column)
+    names = _column_names(first, name, text_column, headed=headed)
     for number, row in enumerate(chain(first, stream), 1):
         where = f"{name}#{number}"
         if not any(str(v).strip() for v in row.values() if v is not None):
             continue
         try:
-            yield record_document(_renamed(row, names), where)
+            yield _judgeable(record_document(_renamed(row, names), where), where)
         except InputError as error:
             yield where, error
 
 
-def _column_names(rows: list[Mapping[Any, object]], name: str, text_column: str | None) -> dict[str, str]:
-    """Column of the table for each of our fields. Raises RecordError when no column can be the text."""
+def _column_names(
+    rows: list[Mapping[Any, object]], name: str, text_column: str | None, *, headed: bool = True
+) -> dict[str, str]:
+    """Column of the table for each of our fields. Raises RecordError when no column can be the text.
+
+    Unless it is `headed` for certain, a table without any usual heading may have a text in its first line.
+    """
     columns = list(dict.fromkeys(str(k) for row in rows for k in row if k is not None))
     by_folded = {c.strip().casefold(): c for c in reversed(columns)}
     names = {field: by_folded[a] for field, aliases in _FIELDS.items() for a in reversed(aliases) if a in by_folded}
@@ -290,6 +344,11 @@ def _column_names(rows: list[Mapping[Any, object]], name: str, text_column: str 
         if text_column not in columns:
             raise RecordError(f"{name}: no column {text_column!r}; the table has {', '.join(columns)}")
         names["text"] = text_column
+    elif not names and not headed:
+        raise RecordError(
+            f"{name}: the first line must be headings, 正文 or text among them, or the text column be named with "
+            f"--text-column; found {', '.join(c[:_SHOWN] for c in columns)}"
+        )
     elif "text" not in names:
         lengths = {c: sum(len(v) for row in rows if isinstance(v := row.get(c), str)) / len(rows) for c in columns}
         longest = max(lengths, key=lambda c: lengths[c], default="")
@@ -307,6 +366,10 @@ def _renamed(row: Mapping[Any, object], names: dict[str, str]) -> dict[str, obje
             out["_rest"] = value
         else:
             out[names.get(str(column), str(column))] = _plain(value)
+    # Another column may be called text: the one chosen goes before it.
+    for column, field in names.items():
+        if column in row:
+            out[field] = _plain(row[column])
     if out.get("text") is None:
         out["text"] = ""
     return out

@@ -44,6 +44,8 @@ def back_up(database: Database, files: FileStore, target: Path) -> Kept:
     """Writes a new zip at `target`, which only the owner can read. Raises StoreError; never leaves half a backup."""
     if target.exists():
         raise StoreError(f"{target} exists; give a new name, a backup is never overwritten")
+    if not target.parent.is_dir():
+        raise StoreError(f"the folder {target.parent} does not exist; make it, or name another place for the backup")
     draft = target.with_name(target.name + ".part")
     try:
         with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +15,9 @@ from nlp_compliance.store.schema import Decision, StoredDocument, User, now
 
 VERDICTS = {"pass": "通过", "return": "退回修改", "block": "禁止发布"}
 ACTIONS = {"accept": "确认", "dismiss": "排除", "relabel": "改标签", "rewrite": "改写", "add": "补充"}
-_LONGEST_REASON = 2_000
+LONGEST_REASON = 2_000
+# What no text of a person needs, and PostgreSQL (NUL) or YAML (the others) refuse.
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def decisions_of(session: Session, document_id: int) -> list[tuple[Decision, str]]:
@@ -38,7 +41,7 @@ def decide(
 ) -> Decision:
     """Records one decision on finding `finding` (from 1), or an added one (0). Raises InputError saying what is wrong."""
     _must_be_open(document)
-    reason, rewrite = reason.strip(), rewrite.strip()
+    reason, rewrite = _written("理由", reason), _written("改写后的文字", rewrite)
     if action not in ACTIONS:
         raise InputError(f"操作“{action}”不存在，可用：{'、'.join(ACTIONS.values())}")
     if action == "add":
@@ -62,8 +65,8 @@ def decide(
         label=label,
         start=start,
         end=end,
-        reason=reason[:_LONGEST_REASON],
-        rewrite=rewrite[:_LONGEST_REASON] if action == "rewrite" else None,
+        reason=reason,
+        rewrite=rewrite if action == "rewrite" else None,
         user_id=by.id,
     )
     session.add(decision)
@@ -83,6 +86,15 @@ def decide(
         model=document.report["model"],
     )
     return decision
+
+
+def _written(name: str, text: str) -> str:
+    """What a person wrote, as it is kept. Raises InputError where it is too long, since a cut would change its sense."""
+    # Forms send line ends as two characters, the length that a page allows counts them as one.
+    kept = UNSEEN.sub("", text.replace("\r\n", "\n")).strip()
+    if len(kept) > LONGEST_REASON:
+        raise InputError(f"{name}共{len(kept)}个字符，最多{LONGEST_REASON}个；请缩短后再提交")
+    return kept
 
 
 def _finding(document: StoredDocument, number: int) -> dict[str, Any]:
@@ -105,9 +117,10 @@ def set_verdict(
     _must_be_open(document)
     if verdict not in VERDICTS:
         raise InputError(f"结论“{verdict}”不存在，可用：{'、'.join(VERDICTS.values())}")
-    if verdict != "pass" and not reason.strip():
+    reason = _written("理由", reason)
+    if verdict != "pass" and not reason:
         raise InputError("退回或禁止发布须写明理由")
-    document.verdict, document.verdict_reason = verdict, reason.strip()[:_LONGEST_REASON]
+    document.verdict, document.verdict_reason = verdict, reason
     document.verdict_by, document.verdict_at = by.id, now()
     document.state = "decided" if four_eyes else "approved"
     audit.append(
@@ -116,7 +129,7 @@ def set_verdict(
         action="document.verdict",
         subject=f"document:{document.id}",
         verdict=verdict,
-        reason=reason.strip(),
+        reason=reason,
         text_sha256=document.text_sha256,
         model=document.report["model"],
     )
@@ -130,7 +143,8 @@ def approve(session: Session, document: StoredDocument, *, by: User, agree: bool
         raise InputError("该文档没有待复核的结论")
     if document.verdict_by == by.id:
         raise InputError("复核须由另一人进行，不能复核自己的结论")
-    if not agree and not reason.strip():
+    reason = _written("理由", reason)
+    if not agree and not reason:
         raise InputError("不同意时请写明理由")
     if agree:
         document.state, document.approved_by, document.approved_at = "approved", by.id, now()
@@ -143,7 +157,7 @@ def approve(session: Session, document: StoredDocument, *, by: User, agree: bool
         action=action,
         subject=f"document:{document.id}",
         verdict=document.verdict,
-        reason=reason.strip(),
+        reason=reason,
         text_sha256=document.text_sha256,
     )
     if agree:

@@ -6,6 +6,7 @@ Where no key exists, anybody on this machine may call; a request that a proxy ha
 from __future__ import annotations
 
 import hmac
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from nlp_compliance.web.rates import Rates
 # How long a key that was found is believed without asking the database, in seconds; so long does a revocation take.
 _BELIEVED_S = 10.0
 _MOST_REMEMBERED = 10_000
+_SCHEME = re.compile("^bearer +", re.IGNORECASE)
 _FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip")
 
 
@@ -58,7 +60,7 @@ class Access:
         return caller
 
     def _caller(self, request: Request) -> Caller:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        given = _SCHEME.sub("", request.headers.get("Authorization", "")).strip()
         own = self.settings.api_key
         if own and hmac.compare_digest(given.encode(), own.encode()):
             return Caller("settings", frozenset(keys.SCOPES))

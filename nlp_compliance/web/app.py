@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nlp_compliance import __version__
 from nlp_compliance.checker import Checker, build_checker
@@ -46,12 +47,20 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
             desk.close()
             state.access.rates.close()
 
-    app = FastAPI(title="nlp_compliance", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="nlp_compliance",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     state = app.state
     state.settings = settings
     state.live = None
     state.metrics = Metrics()
     state.access = Access(settings, desk.database if desk else None)
+    state.fault = errors.handle_fault
 
     def judge(texts: Sequence[Document]) -> list[Report | NlpComplianceError]:
         live: LiveChecker = state.live
@@ -68,6 +77,8 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
     app.add_exception_handler(NlpComplianceError, errors.handle_known)
     app.add_exception_handler(HTTPException, errors.handle_http)
     app.add_exception_handler(RequestValidationError, errors.handle_fields)
+    # Inside what observes, which so counts and logs the method that was asked.
+    app.add_middleware(_HeadAsGet)
     app.middleware("http")(_observed)
     app.include_router(reference.router)
     app.include_router(scoring.router)
@@ -88,6 +99,27 @@ def from_environment() -> FastAPI:
     return create_app(settings, desk=desk)
 
 
+class _HeadAsGet:
+    """HEAD wherever GET is: the same answer without its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        # A copy: the server below still has to know that no body follows.
+        own = {**scope, "method": "GET"}
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and "route" in own:
+                scope["route"] = own["route"]
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app(own, receive, without_body)
+
+
 async def _observed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Gives every request an id, counts and logs it, and turns what nobody expected into the one error shape.
 
@@ -100,7 +132,7 @@ async def _observed(request: Request, call_next: Callable[[Request], Awaitable[R
         answer = await call_next(request)
     except Exception:
         log.exception("request failed", extra={"request_id": request.state.request_id})
-        answer = errors.internal(request)
+        answer = await request.app.state.fault(request)
     answer.headers["X-Request-Id"] = request.state.request_id
     seconds = time.perf_counter() - started
     route = getattr(request.scope.get("route"), "path", None) or "other"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from nlp_compliance.errors import InputError, NotReadyError, NotThereError
+from nlp_compliance.errors import EmptyTextError, InputError, NotReadyError, NotThereError
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
 from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
@@ -29,7 +29,7 @@ class TextUpload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, description="Text as it will be published")
+    text: str = Field(description="Text as it will be published")
     name: str = Field(default="文字.txt", max_length=200, description="Shown to the reviewers")
 
 
@@ -88,10 +88,12 @@ async def submit(request: Request) -> Response:
             f"the header Idempotency-Key has {len(key)} characters; allowed are 1 to 128 printable ASCII characters "
             "without blanks; send a UUID, for example"
         )
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         name, data = await read_file(request, limit)
     else:
         given = parse_body(await read_body(request, limit), TextUpload)
+        if not given.text.strip():
+            raise EmptyTextError("the text is empty; send the text as it was or will be published")
         # The ending says that it is text; content without one could be anything.
         name = given.name if given.name.lower().endswith(".txt") else f"{given.name}.txt"
         data = given.text.encode()

@@ -90,3 +90,74 @@ def test_a_forwarded_message_is_read_too():
     outer.add_attachment(message_from_bytes(files.mail(attachments={}), policy=policy.default))
     cover, inner = READER.read_bytes(outer.as_bytes(), "m.eml")
     assert "请审" in cover.text and files.BODY in inner.text and inner.source.title == "岚溪保文案送审"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_tables_come_in_the_encodings_that_people_export(tmp_path, name, encoding):
+    rows = [{"id": str(n), "正文": f"第{n}条：上线了，政府兜底"} for n in range(120)]
+    whole = (
+        lines(*rows).decode() if name == "a.jsonl" else "\n".join(["id,正文", *(",".join(r.values()) for r in rows)])
+    )
+    (tmp_path / name).write_bytes(whole.encode(encoding))
+    for items in (READER.read_path(tmp_path / name), READER.read_bytes(whole.encode(encoding), name)):
+        assert [(i.id, i.text) for i in items] == [(r["id"], r["正文"]) for r in rows]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030", "utf-16"])
+def test_a_bad_line_in_any_encoding_fails_alone_and_is_numbered(encoding):
+    data = lines({"text": "第一条文案"}, "", "{坏行", {"text": "第四条文案"}).decode().encode(encoding)
+    first, bad, last = READER.read_bytes(data, "a.jsonl")
+    assert (first.id, bad.id, last.id) == ("a.jsonl#1", "a.jsonl#3", "a.jsonl#4") and last.text == "第四条文案"
+
+
+def test_damaged_bytes_spoil_their_own_line_only():
+    damaged = "第二条".encode() + b"\xff"
+    data = lines({"text": "第一条文案"}, {"text": "第二条"}, {"text": "第三条文案"}).replace("第二条".encode(), damaged)
+    first, bad, last = READER.read_bytes(data, "a.jsonl")
+    assert (first.text, last.text) == ("第一条文案", "第三条文案")
+    assert isinstance(bad, Failure) and bad.id == "a.jsonl#2"
+    data = lines({"text": "第一条文案"}, {"text": "坏@@"}).decode().encode("utf-16-le").replace(b"@\0@\0", b"\0\xd8")
+    first, bad = READER.read_bytes(b"\xff\xfe" + data, "a.jsonl")
+    assert first.text == "第一条文案" and isinstance(bad, Failure)
+
+
+def test_a_text_that_stands_where_headings_should_is_not_lost():
+    rows = ["1,岚溪保由政府兜底，人人都该有一份", "2,岚溪保是全国最好的医疗保险"]
+    (failure,) = READER.read_bytes("\n".join(rows).encode(), "a.csv")
+    assert failure.id == "a.csv" and "headings" in str(failure.error) and "岚溪保由政府兜底" in str(failure.error)
+    (failure,) = READER.read_bytes(files.workbook([row.split(",") for row in rows]), "a.xlsx")
+    assert failure.id == "a.xlsx" and "headings" in str(failure.error)
+
+
+def test_headings_given_twice_are_named():
+    rows = [["编号", "正文", "正文"], ["1", "岚溪保由政府兜底", "今日开放参保"]]
+    for data, name in (("\n".join(map(",".join, rows)).encode(), "a.csv"), (files.workbook(rows), "a.xlsx")):
+        (failure,) = READER.read_bytes(data, name)
+        assert failure.error.code == "record_invalid" and "正文" in str(failure.error)
+    (document,) = READER.read_bytes("编号,正文,,\n1,岚溪保由政府兜底,,\n".encode(), "a.csv")
+    assert document.text == "岚溪保由政府兜底"
+
+
+def test_the_column_asked_for_goes_before_one_called_text():
+    (document,) = Reader(Limits.of(Settings()), "copy").read_bytes("copy,text\n政府兜底,不是这个\n".encode(), "a.csv")
+    assert document.text == "政府兜底"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.csv", "编号,正文\n".encode()), ("a.jsonl", b""), ("b.jsonl", b"\n\n"), ("a.xlsx", files.workbook([["正文"]]))],
+)
+def test_a_table_without_rows_is_a_failure(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    for (failure,) in (READER.read_path(tmp_path / name), READER.read_bytes(data, name)):
+        assert isinstance(failure, Failure) and failure.error.code == "text_empty" and name in failure.id
+
+
+@pytest.mark.parametrize("text", ["", "\u3000", "\u200b\u200b\ufeff"])
+def test_a_row_without_text_keeps_its_id_and_tells_its_place(text):
+    good, bad = READER.read_bytes(f"id,正文\n1,政府兜底\n2,{text}\n".encode(), "b.csv")
+    assert good.id == "1" and isinstance(bad, Failure) and bad.id == "2"
+    assert bad.error.code == "text_empty" and str(bad.error).startswith("b.csv#2: ")
+    (bad,) = READER.read_bytes(lines({"id": "2", "text": text}), "b.jsonl")
+    assert bad.id == "2" and str(bad.error).startswith("b.jsonl#1: ")

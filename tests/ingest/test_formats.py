@@ -164,7 +164,7 @@ def test_tables(tmp_path, name):
 
 
 def test_the_text_column_is_found_named_or_asked_for():
-    table = "代号,说明文字\nx,这一列最长所以就是正文了吧\n".encode()
+    table = "编号,代号,说明文字\n1,x,这一列最长所以就是正文了吧\n".encode()
     assert only(table, "a.csv").text == "这一列最长所以就是正文了吧"
     assert next(Reader(Limits.of(Settings()), "代号").read_bytes(table, "a.csv")).text == "x"
     assert "a,b" not in failed(b"a,b\n1,2\n", "a.csv") and "--text-column" in failed(b"a,b\n1,2\n", "a.csv")

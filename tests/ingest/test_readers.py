@@ -50,7 +50,7 @@ def test_cells_of_a_table_stay_apart():
     assert "目录内住院自付 | 1.6万元 | 80%（特定既往症40%） | 100万元" in document.text
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-32"])
 def test_encodings(encoding):
     (document,) = READER.read_bytes("惠民保今日开放".encode(encoding), "a.txt")
     assert document.text == "惠民保今日开放"
@@ -82,6 +82,22 @@ def test_a_file_over_the_limit_or_gone_fails_alone(tmp_path):
     assert "1200; allowed: 1000" in str(failure.error) and failure.error.code == "limit_exceeded"
     (gone,) = reader.read_path(tmp_path / "gone.txt")
     assert isinstance(gone, Failure)
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"], ids=["little", "big"])
+def test_the_mark_of_utf_32_is_not_taken_for_utf_16(mark):
+    data = mark + "政府兜底".encode("utf-32-le" if mark[0] else "utf-32-be")
+    (document,) = READER.read_bytes(data, "a.txt")
+    assert document.text == "政府兜底"
+
+
+def test_a_link_to_nothing_is_a_missing_text(tmp_path):
+    (tmp_path / "文案.txt").symlink_to(tmp_path / "移走了.txt")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    (path,) = expand([tmp_path])
+    (failure,) = READER.read_path(path)
+    assert isinstance(failure, Failure) and failure.id == str(tmp_path / "文案.txt")
 
 
 def test_folders_are_read_in_order_and_nothing_is_passed_over_in_silence(tmp_path):

@@ -60,6 +60,16 @@ def test_every_failure_is_named_and_everything_else_is_judged(tmp_path):
     assert len({r["id"] for r in rows}) == len(rows) and not list(tmp_path.glob("*.part"))
 
 
+def test_the_errors_file_tells_table_and_row_of_a_record_with_its_own_id(tmp_path):
+    (tmp_path / "a.csv").write_text(f"id,正文\n1,{AD}\n2,{AD}\n", "utf-8")
+    (tmp_path / "b.csv").write_text(f"id,正文\n1,甲：{AD}\n2,\n3,\n", "utf-8")
+    out = tmp_path / "out.jsonl"
+    scan_to_file([tmp_path / "a.csv", tmp_path / "b.csv"], out, JOB, engine=in_this_process)
+    errors = [json.loads(line) for line in lines(errors_path(out))]
+    assert [e["id"] for e in errors] == ["2", "3"]
+    assert [e["error"]["message"].partition(": ")[0] for e in errors] == [f"{tmp_path / 'b.csv'}#{n}" for n in (2, 3)]
+
+
 def test_several_processes_give_the_same_bytes(tmp_path):
     folder = mixed(tmp_path / "in", rows=300)
     scan_to_file([folder], tmp_path / "one.jsonl", JOB, engine=in_this_process)

@@ -1,10 +1,13 @@
 """Commands of whoever runs the server, and the pages of docs that have to name everything."""
 
 import json
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from nlp_compliance import errors as package_errors
 from nlp_compliance.cli import main
@@ -75,6 +78,10 @@ def test_backup_restore_and_purge(folder, tmp_path, monkeypatch, capsys):
     main(["people", "add", "赵管", "--password", "correct-horse-9"])
     target = tmp_path / "b.zip"
     assert main(["backup", str(target)]) == 0 and main(["backup", str(target)]) == 2
+    capsys.readouterr()
+    assert main(["backup", str(tmp_path / "missing" / "b.zip")]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'missing'} does not exist" in said and "free space" not in said
     monkeypatch.setenv(PREFIX + "DATA_DIR", str(tmp_path / "new"))
     assert main(["restore", str(target)]) == 0 and main(["restore", str(target)]) == 2
     capsys.readouterr()
@@ -91,6 +98,41 @@ def test_the_server_refuses_to_listen_beyond_loopback_without_a_key_or_a_person(
     assert "no administrator" in capsys.readouterr().err
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What would be served: (application, options)."""
+    calls = []
+    monkeypatch.setenv(PREFIX + "DETECTORS", "lexical")
+    monkeypatch.setattr(uvicorn, "run", lambda application, **options: calls.append((application, options)))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    return calls
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_that_must_fail_says_so_before_it_shows_the_link(folder, started, capsys, workers):
+    port = free_port()
+    serve = ["serve", "--port", str(port), "--workers", workers]
+    assert main([*serve, "--rules", str(folder / "nope")]) == 2
+    refused = capsys.readouterr().err
+    assert refused.startswith("错误：") and "nope" in refused and "token=" not in refused
+    with socket.create_server(("127.0.0.1", port)):
+        assert main(serve) == 2
+    refused = capsys.readouterr().err
+    assert refused.startswith(f"错误：端口{port}已被占用") and "token=" not in refused
+    assert not started
+    assert main(serve) == 0 and "token=" in capsys.readouterr().err
+    ((application, options),) = started
+    assert options["port"] == port and options.get("workers", 1) == int(workers)
+    if workers == "1":
+        application.state.desk.database.close()
+
+
 def test_what_was_left_running_is_taken_up(folder):
     from nlp_compliance.admin import _prepare
 
@@ -98,7 +140,7 @@ def test_what_was_left_running_is_taken_up(folder):
     with database.transaction() as session:
         repository.add_upload(session, name="x", sha256="0" * 64, size=1, by=None)
         repository.claim(session).leased_until = now()
-    _prepare(Settings(data_dir=folder))
+    _prepare(Settings(data_dir=folder, port=free_port()))
     with database.reading() as session:
         assert repository.waiting_jobs(session) == {"queued": 1}
     database.close()

@@ -58,9 +58,12 @@ def test_a_batch_over_the_limit_is_refused_whole(client):
     assert "21" in message and "20" in message
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/v1/score", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/v1/score", 405), ("POST", "/v1/score/", 404), ("GET", "/v1/labels/", 404)],
+)
 def test_routes_that_are_not_there_use_the_same_shape(client, method, path, status):
-    assert_error(client.request(method, path), status, f"http_{status}")
+    assert_error(client.request(method, path, follow_redirects=False), status, f"http_{status}")
 
 
 def test_an_unexpected_error_tells_nothing_of_the_text(client, monkeypatch, caplog):
@@ -83,6 +86,18 @@ def test_probes_labels_rules_and_openapi(client):
     assert "text" in json.dumps(paths["/v1/score"]["post"]["requestBody"])
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/labels", "/v1/rules", "/metrics", "/docs"])
+def test_head_is_answered_as_get_without_the_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert head.status_code == 200 and head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":
+        assert head.headers["content-length"] == str(len(got.content))
+        counted = client.get("/metrics").text
+        assert path == "/docs" or f'method="HEAD",route="{path}"' in counted
+    assert client.head("/v1/score").status_code == 405
+
+
 def test_a_full_queue_answers_503_with_retry_after(rules_checker):
     from starlette.testclient import TestClient
 
@@ -96,13 +111,22 @@ def test_a_full_queue_answers_503_with_retry_after(rules_checker):
         assert client.get("/readyz").status_code == 503
 
 
-@pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 401), ("s3cret-key", 200)])
-def test_a_configured_key_is_asked_for(rules_checker, key, status):
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Basic s3cret-key", 401),
+        ("Bearer s3cret-key", 200),
+        ("bearer s3cret-key", 200),
+    ],
+)
+def test_a_configured_key_is_asked_for(rules_checker, shown, status):
     from starlette.testclient import TestClient
 
     from nlp_compliance.web.app import create_app
 
-    headers = {} if key is None else {"Authorization": f"Bearer {key}".encode()}
+    headers = {} if shown is None else {"Authorization": shown}
     with TestClient(create_app(Settings(api_key="s3cret-key"), rules_checker)) as client:
         response = client.post("/v1/score", json={"text": AD}, headers=headers)
         assert response.status_code == status

@@ -332,3 +332,53 @@ def test_the_same_idempotency_key_is_one_upload(desk):
 def test_any_day_may_be_asked_for(desk, asked):
     app, _ = desk
     assert Person(app, "钱看").get(f"/?{asked}").status_code == 200
+
+
+def test_a_reason_is_kept_whole_or_refused(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    long = "逐条核对了条款与宣传页。" * 175 + "此外须删去"
+    for path, fields in (
+        ("verdict", {"verdict": "return", "reason": long}),
+        ("decisions", {"finding": 1, "action": "dismiss", "reason": long}),
+        ("decisions", {"finding": 1, "action": "rewrite", "rewrite": long}),
+    ):
+        answer = reviewer.post(f"/documents/1/{path}", **fields)
+        assert answer.status_code == 422 and f"共{len(long)}个字符，最多2000个" in answer.text, path
+    # A page counts a line end once, and what nobody sees is no part of a reason.
+    typed = "\x00".join(("长" * 1_000, "\r\n" + "句" * 999))
+    reviewer.post("/documents/1/verdict", verdict="return", reason=typed)
+    refused = Person(app, "李复").post("/documents/1/approval", agree="no", reason=long)
+    assert refused.status_code == 422 and "最多2000个" in refused.text
+    with state.database.reading() as session:
+        document = session.get(StoredDocument, 1)
+        assert document.verdict_reason == "长" * 1_000 + "\n" + "句" * 999 and document.state == "decided"
+        assert decisions.decisions_of(session, 1) == []
+    page = reviewer.get("/documents/1").text
+    assert page.count('maxlength="2000"') == page.count('name="reason"') + page.count('name="rewrite"')
+
+
+@pytest.mark.parametrize("to", ["999999999999999999999999", "-1", "2147483648"])
+def test_a_document_is_assigned_only_to_somebody(desk, to):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    answer = reviewer.post("/documents/1/assignment", to=to)
+    assert answer.status_code == 422 and "负责人须是在用的人员" in answer.text
+
+
+def test_a_login_leads_to_what_was_asked_for(desk):
+    app, _ = desk
+    asked = "/?risk=high&q=%E5%85%9C%E5%BA%95"
+    form = Person(app).get(asked)
+    assert form.url.path == "/login" and form.url.params["next"] == asked
+    reviewer = Person(app)
+    token = re.search(r'name="csrf" content="([^"]+)"', reviewer.get("/login").text).group(1)
+    fields = {"csrftoken": token, "name": "王审", "password": PASSWORD, "next": asked}
+    answer = reviewer.client.post("/login", data=fields, follow_redirects=False)
+    assert answer.headers["location"] == asked
+    foreign = Person(app).get("//evil.example/?next=//evil.example")
+    assert 'name="next" value="//' not in foreign.text

@@ -5,6 +5,7 @@ from starlette.testclient import TestClient
 
 from nlp_compliance import errors as tree
 from nlp_compliance.settings import Settings
+from nlp_compliance.store import repository
 from nlp_compliance.web import errors
 from nlp_compliance.web.app import create_app
 from tests.web.acting import AD, Person, settle
@@ -60,6 +61,9 @@ SAID = [
     ("no file",       "POST", "/v1/documents",   {"files": {"other": ("a", b"a")}},         "input_invalid",        ("file",)),
     ("bad repeat",    "POST", "/v1/documents",   {"headers": {"Idempotency-Key": "a b"}},   "input_invalid",        ("3 characters", "128", "UUID")),
     ("empty",         "POST", "/v1/score",       {"json": {"text": ""}},                    "text_empty",           ("empty", "send")),
+    ("empty upload",  "POST", "/v1/documents",   {"json": {"text": ""}},                    "text_empty",           ("empty", "send")),
+    ("blank upload",  "POST", "/v1/documents",   {"json": {"text": " \n"}},                 "text_empty",           ("empty", "send")),
+    ("slash too many", "GET", "/v1/labels/",     {},                                        "http_404",             ("no such route", "/docs")),
 ]
 # fmt: on
 
@@ -118,3 +122,28 @@ def test_without_the_desk_parameters_are_refused_in_the_same_shape(rules_checker
 
     with TestClient(app) as client:
         assert "number" in assert_error(client.get("/v1/numbered?number=x"), 422, "input_invalid")
+
+
+def test_a_fault_is_a_page_with_the_request_id_for_people_and_the_shape_for_programs(desk, monkeypatch):
+    app, state = desk
+    reviewer = Person(app, "王审")
+
+    def fail(*_, **__):
+        raise RuntimeError("broken inside")
+
+    monkeypatch.setattr(repository, "find_documents", fail)
+    answer = reviewer.client.get("/", headers={"X-Request-Id": "trace-18"})
+    assert answer.status_code == 500 and answer.headers["content-type"].startswith("text/html")
+    assert "服务器出现意外故障" in answer.text and "trace-18" in answer.text and "broken" not in answer.text
+    assert "default-src" in answer.headers["content-security-policy"]
+    monkeypatch.setattr(state.templates, "get_template", fail)
+    answer = reviewer.client.get("/", headers={"X-Request-Id": "trace-19"})
+    assert answer.status_code == 500 and "服务器出现意外故障" in answer.text and "trace-19" in answer.text
+    monkeypatch.setattr(state.live, "judge", fail)
+    assert_error(TestClient(app).post("/v1/score", json={"text": AD}), 500, "internal")
+
+
+def test_a_number_that_is_none_is_a_page_that_is_not_there(desk):
+    app, _ = desk
+    answer = Person(app, "王审").get("/documents/abc")
+    assert answer.status_code == 404 and "没有这个页面" in answer.text and "identifier" not in answer.text

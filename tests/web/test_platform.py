@@ -61,6 +61,16 @@ def test_a_text_can_be_sent_instead_of_a_file(desk):
     assert platform.client.get(answer.json()["result_url"]).json()["results"][0]["name"] == "推文.txt"
 
 
+def test_the_name_of_a_media_type_may_be_written_in_any_case(desk):
+    app, state = desk
+    client = Platform(app, new_key(state)).client
+    form = client.build_request("POST", "/v1/documents", files={"file": ("海报.txt", AD.encode())})
+    kind = form.headers["content-type"].replace("multipart/form-data", "Multipart/Form-Data")
+    answer = client.post("/v1/documents", content=form.read(), headers={"Content-Type": kind})
+    assert answer.status_code == 202 and answer.json()["name"] == "海报.txt"
+    settle(state)
+
+
 def test_a_result_that_is_not_ready_says_when_to_come_back(desk):
     app, state = desk
     state.runner.stop()

@@ -61,6 +61,8 @@ BROKEN = [
     ("no kind",                   {"kind": "disclosure"},                       "请选择类型"),
     ("only separators",           {"terms": "、、 "},                           "至少写一个词语"),
     ("too long",                  {"reason": "长" * 501},                       "最多500"),
+    ("no character",              {"reason": "保\ufffe险"},                      "理由：U+FFFE"),
+    ("control character",         {"exceptions": "沁河\x85餐厅"},                "例外：U+0085"),
     ("too many",                  {"terms": "\n".join(f"词{i}" for i in range(51)), "bad": "词1"}, "最多50"),
 ]
 # fmt: on
@@ -88,3 +90,10 @@ def test_only_approvers_change_rules(desk):
     app, _ = desk
     assert Person(app, "王审").post("/rules", **SLOGAN).status_code == 403
     assert "添加公司词语" not in Person(app, "钱看").get("/rules").text
+
+
+def test_a_rule_that_is_not_there_is_named(desk):
+    app, _ = desk
+    number = "9" * 24
+    answer = Person(app, "李复").post(f"/rules/{number}", active="1")
+    assert answer.status_code == 404 and f"没有编号为{number}的自有规则" in answer.text

@@ -30,6 +30,7 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
     with desk.database.transaction() as session:
         signing = people.secret(session, "session").hex()
     app.state.desk = desk
+    app.state.fault = pages.handle_fault
     static = resource_files("nlp_compliance") / "resources" / "static"
     app.mount("/static", StaticFiles(directory=str(static)), name="static")
     for part in (login, worklist, uploads, documents, decisions, rules, admin):
@@ -86,7 +87,7 @@ class _TokenBeforeBody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope.get("headers", ()))
         if scope["type"] == "http" and not scope["path"].startswith("/v1/") and b"x-csrftoken" not in headers:
-            if headers.get(b"content-type", b"").startswith(b"multipart/"):
+            if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
                 await _plain("上传需要启用脚本（JavaScript）的浏览器", 403)(scope, receive, send)
                 return
             said = headers.get(b"content-length", b"0")

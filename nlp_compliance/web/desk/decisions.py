@@ -78,7 +78,7 @@ def approve(
 @router.post("/documents/{identifier}/assignment")
 def assign(request: Request, user: Reviewer, identifier: int, to: Annotated[int, Form()]) -> Response:
     with desk_of(request).database.transaction() as session:
-        whom = session.get(User, to) if to else None
+        whom = session.get(User, to) if 0 < to < 2**31 else None
         if to and (whom is None or not whom.active):
             raise InputError("负责人须是在用的人员")
         decisions.assign(session, document_of(session, identifier), to=whom, by=user)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
@@ -13,14 +14,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from nlp_compliance.errors import ForbiddenError, NlpComplianceError, NotThereError, StoreError, UnauthorizedError
 from nlp_compliance.store import people
 from nlp_compliance.store.schema import StoredDocument, User
 from nlp_compliance.web import errors
 from nlp_compliance.web.desk.state import Desk
+from nlp_compliance.web.policy import PAGE_HEADERS
 
+log = logging.getLogger("nlp_compliance.web")
 # Everything below these is called by programs and gets errors as JSON.
 PROGRAM_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics")
 
@@ -113,9 +116,11 @@ async def handle_known(request: Request, error: Exception) -> Response:
 
 async def handle_form(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    fields = "、".join(str(e["loc"][-1]) for e in error.errors())
     if request.url.path.startswith(PROGRAM_PATHS):
         return await errors.handle_fields(request, error)
+    if any(e["loc"][0] == "path" for e in error.errors()):
+        return await run_in_threadpool(error_page, request, 404, _REFUSED[404])
+    fields = "、".join(str(e["loc"][-1]) for e in error.errors())
     return await run_in_threadpool(error_page, request, 422, f"内容不完整或格式不对：{fields}")
 
 
@@ -136,11 +141,32 @@ async def handle_http(request: Request, error: Exception) -> Response:
     return await run_in_threadpool(error_page, request, error.status_code, said)
 
 
+async def handle_fault(request: Request) -> Response:
+    """Answer for what nobody expected, for people with the number under which the log has it."""
+    if request.url.path.startswith(PROGRAM_PATHS):
+        return errors.internal(request)
+    said = f"服务器出现意外故障，操作可能没有保存；请重试一次，仍不行请把编号{request.state.request_id}告诉管理员"
+    try:
+        return await run_in_threadpool(_fault_page, request, said)
+    except Exception:
+        # What the page itself needs is broken too.
+        log.exception("error page failed", extra={"request_id": request.state.request_id})
+        return PlainTextResponse(said, 500, headers=PAGE_HEADERS)
+
+
+def _fault_page(request: Request, message: str) -> Response:
+    user = None
+    with suppress(NlpComplianceError):
+        user = person(request)
+    return page(request, "error.html", 500, user=user, message=message)
+
+
 def error_page(request: Request, status: int, message: str) -> Response:
     """An error on a page: the login form where nobody is logged in, else the message with a way back."""
     user = None
     with suppress(NlpComplianceError):
         user = person(request)
     if user is None and request.method == "GET" and request.url.path not in ("/login", "/setup"):
-        return back(f"/login?next={quote(request.url.path)}")
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return back(f"/login?next={quote(asked)}")
     return page(request, "error.html", status, user=user, message=message)

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 
-from nlp_compliance.errors import InputError
+from nlp_compliance.errors import InputError, NotThereError
 from nlp_compliance.records import VIOLATION_LABELS
 from nlp_compliance.store import own_rules
+from nlp_compliance.store.decisions import UNSEEN
 from nlp_compliance.store.own_rules import Change
 from nlp_compliance.web.desk.pages import Approver, Viewer, back, desk_of, page
 
@@ -20,7 +21,16 @@ _CHANGES = {"rule.add": "添加", "rule.on": "启用", "rule.off": "停用"}
 _SEPARATORS = re.compile(r"[\n,，、;；]+")
 _MOST_TERMS = 50
 _LONGEST = 500
-_FIELDS = ("label", "kind", "terms", "bad", "good", "exceptions", "reason", "suggestion")
+_FIELDS = {
+    "label": "标签",
+    "kind": "类型",
+    "terms": "词语",
+    "bad": "反例",
+    "good": "正例",
+    "exceptions": "例外",
+    "reason": "理由",
+    "suggestion": "修改建议",
+}
 
 
 @router.get("/rules")
@@ -85,8 +95,11 @@ def _body(given: dict[str, str]) -> dict[str, Any]:
         raise InputError("请选择标签")
     if given["kind"] not in KINDS:
         raise InputError("请选择类型")
-    if long := [name for name, value in given.items() if len(value) > _LONGEST]:
+    if long := [_FIELDS[name] for name, value in given.items() if len(value) > _LONGEST]:
         raise InputError(f"内容太长（{'、'.join(long)}），每项最多{_LONGEST}个字符")
+    if unseen := [(_FIELDS[name], found[0]) for name, value in given.items() if (found := UNSEEN.search(value))]:
+        said = "、".join(f"{name}：U+{ord(character):04X}" for name, character in unseen)
+        raise InputError(f"内容含有看不见的控制字符（{said}）；请删去后再提交")
     terms, exceptions = _listed(given["terms"]), _listed(given["exceptions"])
     if len(terms) > _MOST_TERMS or len(exceptions) > _MOST_TERMS:
         raise InputError(f"每条规则最多{_MOST_TERMS}个词语和{_MOST_TERMS}个例外")
@@ -110,6 +123,8 @@ def _listed(text: str) -> list[str]:
 def switch_rule(request: Request, user: Approver, identifier: int, active: Annotated[str, Form()] = "") -> Response:
     desk = desk_of(request)
     assert desk.live is not None
+    if not 0 < identifier < 2**31:
+        raise NotThereError(f"没有编号为{identifier}的自有规则")
     with desk.database.transaction() as session:
         own_rules.switch(session, identifier, active=bool(active), by=user)
     desk.live.refresh()

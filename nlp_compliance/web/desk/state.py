@@ -119,6 +119,7 @@ def open_desk(settings: Settings) -> Desk:
         orders=repository.ORDERS,
         verdicts=decisions.VERDICTS,
         actions=decisions.ACTIONS,
+        longest_reason=decisions.LONGEST_REASON,
         roles=people.ROLES,
         law=exports.law,
         failure_text=lambda f: FAILURES.get(f.code, "未能处理"),
