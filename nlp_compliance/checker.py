@@ -74,10 +74,9 @@ class Checker:
                     "split it, or raise the setting"
                 )
             parsed = parse(document)
-            if not any(map(str.isalnum, parsed.normal)):
-                raise EmptyTextError(
-                    "the text has no letter and no digit; send the text as it was or will be published"
-                )
+            # Zero-width or control characters alone: nothing that anybody could read.
+            if not any(c.isprintable() and not c.isspace() for c in parsed.normal):
+                raise EmptyTextError("the text has no visible character; send the text as it was or will be published")
             return parsed
         except NlpComplianceError as error:
             return error

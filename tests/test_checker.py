@@ -17,10 +17,15 @@ def labels(report: Report) -> set[str]:
     return {f.label for f in report.findings if f.verdict == "violation"}
 
 
-@pytest.mark.parametrize("text", ["", "   \n\t", "\u3000", "\u200b\ufeff\u2060", "\0\0\0", "！！……"])
+@pytest.mark.parametrize("text", ["", "   \n\t", "\u3000", "\u200b\ufeff\u2060", "\0\0\0"])
 def test_empty_text_is_refused(rules_checker, text):
     with pytest.raises(EmptyTextError):
         rules_checker.check(Document("", text))
+
+
+@pytest.mark.parametrize("text", ["👍", "！！……", "？"])
+def test_signs_alone_are_a_text_without_findings(rules_checker, text):
+    assert rules_checker.check(Document("", text)).findings == ()
 
 
 def test_too_long_and_broken_texts_fail_alone(rules_checker):
