@@ -10,7 +10,7 @@ from nlp_compliance.detect.lexical import LexicalDetector
 from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.resolve import Thresholds, resolve
 from nlp_compliance.errors import BundleError, EmptyTextError, NlpComplianceError, TextTooLongError
-from nlp_compliance.records import Document, Hit, ModelVersion, ParsedDocument, Report
+from nlp_compliance.records import Document, Hit, ModelVersion, ParsedDocument, Report, is_visible
 from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.settings import Settings
 from nlp_compliance.text.parse import parse
@@ -74,8 +74,7 @@ class Checker:
                     "split it, or raise the setting"
                 )
             parsed = parse(document)
-            # Zero-width or control characters alone: nothing that anybody could read.
-            if not any(c.isprintable() and not c.isspace() for c in parsed.normal):
+            if not is_visible(parsed.normal):
                 raise EmptyTextError("the text has no visible character; send the text as it was or will be published")
             return parsed
         except NlpComplianceError as error:

@@ -281,3 +281,8 @@ class Report:
     as_of: date
     coverage: Coverage = Coverage()
     schema_version: str = "1.0"
+
+
+def is_visible(text: str) -> bool:
+    """Whether anybody could read something in `text`: not blanks, zero-width and control characters alone."""
+    return any(c.isprintable() and not c.isspace() for c in text)

@@ -96,7 +96,8 @@ def scan_command(
     坏行坏文件写入“<输出文件>.errors.jsonl”，不影响其余。中断后用同一命令继续，不丢不重。
     """
     places = [place(p) for p in paths]
-    if absent := [str(p) for p in globbed(places) if not is_there(p)]:
+    found = list(globbed(places))
+    if absent := [str(p) for p in found if not is_there(p)]:
         raise typer.BadParameter(f"路径不存在：{', '.join(absent)}")
     from nlp_compliance.rulebook import load_rulebook
     from nlp_compliance.scan.summary import summary_text
@@ -104,7 +105,7 @@ def scan_command(
 
     settings = settings_with(rules, advisory=advisory)
     target, partition = _target(out, partition_by)
-    _refuse_to_overwrite(globbed(places), target)
+    _refuse_to_overwrite(found, target)
     if partition_by and target is None:
         raise typer.BadParameter("--partition-by 需要 -o 指定输出文件夹")
     form = Format.PARQUET if partition else output or _form_of(target)

@@ -33,7 +33,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest.places import Place
 from nlp_compliance.ingest.plain import marked_encoding, paragraph_blocks
-from nlp_compliance.records import BEIJING, Document, Source
+from nlp_compliance.records import BEIJING, Document, Source, is_visible
 
 Row = Document | tuple[str, InputError]
 _FIELDS = {
@@ -105,7 +105,7 @@ def _jsonl_rows(raw: Any, name: str, text_column: str | None) -> Iterator[Row]:
 
 def _judgeable(document: Document, where: str) -> Row:
     """The document, or its failure under its own id where there is nothing to read; only here the row is known."""
-    if any(c.isprintable() and not c.isspace() for c in document.text):
+    if is_visible(document.text):
         return document
     return document.id, EmptyTextError(f"{where}: the text is empty; send the text as it was or will be published")
 

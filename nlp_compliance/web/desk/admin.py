@@ -12,7 +12,7 @@ from nlp_compliance.errors import NotThereError
 from nlp_compliance.store import audit, feedback, people
 from nlp_compliance.store.schema import AuditEntry, User
 from nlp_compliance.web.desk import auditview
-from nlp_compliance.web.desk.pages import Admin, Approver, back, desk_of, file_answer, page
+from nlp_compliance.web.desk.pages import Admin, Approver, back, desk_of, file_answer, is_row_number, page
 
 router = APIRouter(include_in_schema=False)
 _ENTRIES_SHOWN = 200
@@ -79,7 +79,7 @@ def change_person(
     password: Annotated[str, Form()] = "",
 ) -> Response:
     with desk_of(request).database.transaction() as session:
-        person = session.get(User, identifier) if 0 < identifier < 2**31 else None
+        person = session.get(User, identifier) if is_row_number(identifier) else None
         if person is None:
             raise NotThereError(f"没有编号为{identifier}的人员")
         people.change_user(session, person, by=user.name, role=role, active=bool(active), password=password or None)

@@ -12,7 +12,7 @@ from nlp_compliance.records import Document
 from nlp_compliance.schema import report_to_dict
 from nlp_compliance.store import decisions
 from nlp_compliance.store.schema import User
-from nlp_compliance.web.desk.pages import Approver, Reviewer, Viewer, back, desk_of, document_of
+from nlp_compliance.web.desk.pages import Approver, Reviewer, Viewer, back, desk_of, document_of, is_row_number
 
 router = APIRouter(include_in_schema=False)
 
@@ -78,7 +78,7 @@ def approve(
 @router.post("/documents/{identifier}/assignment")
 def assign(request: Request, user: Reviewer, identifier: int, to: Annotated[int, Form()]) -> Response:
     with desk_of(request).database.transaction() as session:
-        whom = session.get(User, to) if 0 < to < 2**31 else None
+        whom = session.get(User, to) if is_row_number(to) else None
         if to and (whom is None or not whom.active):
             raise InputError("负责人须是在用的人员")
         decisions.assign(session, document_of(session, identifier), to=whom, by=user)

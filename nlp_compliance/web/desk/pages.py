@@ -88,8 +88,13 @@ def names_of(session: Session) -> dict[int, str]:
     return {identifier: name for identifier, name in session.execute(select(User.id, User.name))}  # noqa: C416
 
 
+def is_row_number(identifier: int) -> bool:
+    """Whether a row can have this number: a larger one is refused by the database's driver as a fault."""
+    return 0 < identifier < 2**31
+
+
 def document_of(session: Session, identifier: int) -> StoredDocument:
-    document = session.get(StoredDocument, identifier) if 0 < identifier < 2**31 else None
+    document = session.get(StoredDocument, identifier) if is_row_number(identifier) else None
     if document is None:
         raise NotThereError(f"没有编号为{identifier}的文档")
     return document
@@ -155,17 +160,18 @@ async def handle_fault(request: Request) -> Response:
 
 
 def _fault_page(request: Request, message: str) -> Response:
-    user = None
+    return page(request, "error.html", 500, user=_known_person(request), message=message)
+
+
+def _known_person(request: Request) -> User | None:
     with suppress(NlpComplianceError):
-        user = person(request)
-    return page(request, "error.html", 500, user=user, message=message)
+        return person(request)
+    return None
 
 
 def error_page(request: Request, status: int, message: str) -> Response:
     """An error on a page: the login form where nobody is logged in, else the message with a way back."""
-    user = None
-    with suppress(NlpComplianceError):
-        user = person(request)
+    user = _known_person(request)
     if user is None and request.method == "GET" and request.url.path not in ("/login", "/setup"):
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return back(f"/login?next={quote(asked)}")

@@ -13,7 +13,7 @@ from nlp_compliance.records import VIOLATION_LABELS
 from nlp_compliance.store import own_rules
 from nlp_compliance.store.decisions import UNSEEN
 from nlp_compliance.store.own_rules import Change
-from nlp_compliance.web.desk.pages import Approver, Viewer, back, desk_of, page
+from nlp_compliance.web.desk.pages import Approver, Viewer, back, desk_of, is_row_number, page
 
 router = APIRouter(include_in_schema=False)
 KINDS = {"violation": "违规", "evidence_needed": "须有证明材料", "advisory": "提示"}
@@ -123,7 +123,7 @@ def _listed(text: str) -> list[str]:
 def switch_rule(request: Request, user: Approver, identifier: int, active: Annotated[str, Form()] = "") -> Response:
     desk = desk_of(request)
     assert desk.live is not None
-    if not 0 < identifier < 2**31:
+    if not is_row_number(identifier):
         raise NotThereError(f"没有编号为{identifier}的自有规则")
     with desk.database.transaction() as session:
         own_rules.switch(session, identifier, active=bool(active), by=user)
