@@ -63,6 +63,9 @@ DISCLOSURE_TAGS = tuple("disclosed_" + label.removeprefix("missing_") for label 
 TAGS = (BENEFIT_TAG, *DISCLOSURE_TAGS, POINTER_TAG)
 SPAN_LABELS = (*VIOLATION_LABELS, *TAGS)
 LABELS = (*VIOLATION_LABELS, *MISSING_LABELS)
+# What models say of a whole text beside its labels, and the entry of their thresholds for its surest violation.
+PROMOTIONAL = "promotional"
+ANY_VIOLATION = "any_violation"
 
 
 def discharging_tags(missing_label: str) -> tuple[str, ...]:

@@ -19,8 +19,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from nlp_compliance.inference.features import feature_ids
-from nlp_compliance.inference.linear import PROMOTIONAL
-from nlp_compliance.records import SPAN_LABELS
+from nlp_compliance.records import PROMOTIONAL, SPAN_LABELS
 from nlp_compliance.text.words import words
 from training.calibrate import choose_thresholds
 from training.corpus import ROOT, BankSentence, Example, LabelledSpan, load_sentences, load_split

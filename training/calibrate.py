@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from training.metrics import macro_f1
+
 Floats = npt.NDArray[np.floating]
 GRID = np.round(np.arange(0.04, 0.93, 0.04), 2)
 
@@ -80,6 +82,27 @@ def choose_thresholds(
     pooled = sum(counts.values())
     pooled = pooled * prior_documents / max(1.0, float(pooled[0, 0] + pooled[0, 2]))
     return {label: float(GRID[int(np.argmax(_f1(own + pooled)))]) for label, own in counts.items()}
+
+
+def choose_any_threshold(
+    probabilities: Mapping[str, Floats],
+    truths: Mapping[str, Floats],
+    thresholds: Mapping[str, float],
+    *,
+    price: float = 0.0025,
+) -> float:
+    """The highest probability for the surest label of a text, without which none of its labels counts, at this price.
+
+    Rows are the same texts for every label. `price` is the macro F1 given up for fewer alarms on texts without any:
+    validation split, shipped bundle, alarms on promotion without violation 7.2% without it, 3.1% at 0.75, 2.2% at 0.8
+    for 0.2 and 0.4 points of F1. What is held back is not lost: it asks for a person.
+    """
+    scores = np.stack([probabilities[label] for label in thresholds], axis=1)
+    truth = np.stack([truths[label] for label in thresholds], axis=1) > 0.5
+    over = scores >= np.array(list(thresholds.values()))
+    surest = scores.max(axis=1, keepdims=True)
+    f1 = [macro_f1(over & (surest >= least), truth) for least in (0.0, *GRID)]
+    return float(max(least for least, value in zip((0.0, *GRID), f1, strict=True) if value >= max(f1) - price))
 
 
 def choose_span_threshold(scores: Sequence[Floats], targets: Sequence[npt.NDArray[np.int8]]) -> float:

@@ -17,13 +17,20 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from nlp_compliance.detect.ensemble import document_scores, log_odds
 from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.neural import document_logits
-from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, PROMOTIONAL, file_digest
+from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, file_digest
 from nlp_compliance.inference.linear import load_linear
 from nlp_compliance.inference.runtime import DocumentScores
-from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS, ParsedDocument
+from nlp_compliance.records import ANY_VIOLATION, PROMOTIONAL, SPAN_LABELS, VIOLATION_LABELS, ParsedDocument
 from nlp_compliance.text.words import words
 from training.baseline import BUNDLE as LINEAR
-from training.calibrate import Calibration, choose_span_threshold, choose_thresholds, fit_blend, fit_calibration
+from training.calibrate import (
+    Calibration,
+    choose_any_threshold,
+    choose_span_threshold,
+    choose_thresholds,
+    fit_blend,
+    fit_calibration,
+)
 from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
 from training.graph import export_onnx
@@ -67,15 +74,22 @@ def calibrate(scores: Sequence[DocumentScores], held: Held) -> dict[str, dict[st
         probabilities[label], truths[label] = fitted.apply(logits[known, i]), held.truth[known, i]
     return {
         **out,
-        "thresholds": thresholds_of(probabilities, truths),
+        "thresholds": thresholds_of(probabilities, truths, held),
         "span_thresholds": span_thresholds(scores, held.targets),
     }
 
 
-def thresholds_of(probabilities: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> dict[str, float]:
-    """A threshold for every document label; violations, other spans and stance each share their own pool."""
+def thresholds_of(probabilities: dict[str, np.ndarray], truths: dict[str, np.ndarray], held: Held) -> dict[str, float]:
+    """A threshold for every document label; violations, other spans and stance each share their own pool.
+
+    The one for the surest violation is chosen on whole documents; bank sentences are violations too often for that.
+    """
     pools = (VIOLATION_LABELS, SPAN_LABELS[len(VIOLATION_LABELS) :], (PROMOTIONAL,))
-    return {k: v for pool in pools for k, v in choose_thresholds(_of(probabilities, pool), _of(truths, pool)).items()}
+    out = {k: v for pool in pools for k, v in choose_thresholds(_of(probabilities, pool), _of(truths, pool)).items()}
+    whole = held.truth[:, 0] != UNKNOWN
+    violations = ({label: table[label][whole] for label in VIOLATION_LABELS} for table in (probabilities, truths))
+    out[ANY_VIOLATION] = choose_any_threshold(*violations, _of(out, VIOLATION_LABELS))
+    return out
 
 
 def blend(calibrated: dict[str, dict[str, float]], scores: Sequence[DocumentScores], held: Held) -> dict[str, object]:
@@ -100,7 +114,7 @@ def blend(calibrated: dict[str, dict[str, float]], scores: Sequence[DocumentScor
     return {
         "linear_version": model.version,
         "weights": weights,
-        "thresholds": thresholds_of(probabilities, truths),
+        "thresholds": thresholds_of(probabilities, truths, held),
     }
 
 

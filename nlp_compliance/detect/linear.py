@@ -9,8 +9,8 @@ import numpy as np
 
 from nlp_compliance.detect.clauses import clause_around
 from nlp_compliance.detect.guards import guarded
-from nlp_compliance.inference.linear import PROMOTIONAL, LinearModel
-from nlp_compliance.records import VIOLATION_LABELS, Hit, ParsedDocument, Span
+from nlp_compliance.inference.linear import LinearModel
+from nlp_compliance.records import PROMOTIONAL, VIOLATION_LABELS, Hit, ParsedDocument, Span
 
 # Longer runs of text than this say nothing more about the stance of a whole document.
 _DOCUMENT_CHARS = 4000

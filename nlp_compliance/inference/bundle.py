@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nlp_compliance.errors import BundleError
-from nlp_compliance.records import SPAN_LABELS
+from nlp_compliance.records import PROMOTIONAL, SPAN_LABELS
 
 FORMAT = 2
-PROMOTIONAL = "promotional"
 DOCUMENT_LABELS = (PROMOTIONAL, *SPAN_LABELS)
 
 

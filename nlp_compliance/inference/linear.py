@@ -17,8 +17,6 @@ from nlp_compliance.errors import BundleError
 from nlp_compliance.inference.features import NGRAM_SIZES, Ids, feature_ids, ngram_ids, sentence_feature_ids
 from nlp_compliance.records import Span
 
-PROMOTIONAL = "promotional"
-
 
 @dataclass(frozen=True, slots=True)
 class LinearModel:

@@ -22,8 +22,7 @@ from nlp_compliance.detect.neural import (
     _without_crumbs,
     document_logits,
 )
-from nlp_compliance.inference.linear import PROMOTIONAL
-from nlp_compliance.records import VIOLATION_LABELS, Hit
+from nlp_compliance.records import PROMOTIONAL, VIOLATION_LABELS, Hit
 from nlp_compliance.settings import RESOURCES
 
 

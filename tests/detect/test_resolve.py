@@ -135,3 +135,19 @@ def test_a_rule_alone_is_shown_to_a_person_where_the_reader_sees_nothing(settle,
     (finding,) = [f for f in resolved.findings if f.label == "state_underwriting"]
     assert finding.review is review
     assert resolved.scores["state_underwriting"] == (reader if review else max(rule_score, reader or 0.0))
+
+
+@pytest.mark.parametrize(("surest", "sure"), [(0.7, False), (0.8, True)])
+def test_a_text_is_accused_only_where_one_violation_is_sure(rulebook, surest, sure):
+    hits = (
+        SELLS,
+        document("state_underwriting", surest),
+        document("coverage_exaggeration", 0.55),
+        hit("state_underwriting", "政府兜底", 0.99),
+        hit("coverage_exaggeration", "住院能报", 0.99),
+        hit("benefit_claim", "住院能报"),
+    )
+    resolved = resolve(parse(Document("", TEXT)), hits, rulebook, Thresholds({"any_violation": 0.75}), DAY)
+    found = {f.label: f.review for f in resolved.findings if f.label not in MISSING_LABELS}
+    assert found == {"state_underwriting": not sure, "coverage_exaggeration": not sure}
+    assert not any(f.review for f in resolved.findings if f.label in MISSING_LABELS)
