@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from nlp_compliance.text.words import words
 from training.calibrate import choose_thresholds
 from training.corpus import ROOT, BankSentence, Example, LabelledSpan, load_sentences, load_split
 from training.dataset import bank_split, parsed, read_negatives, token_targets
+from training.names import invented_names, with_invented_names, with_real_names
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "linear"
 BUCKETS = 1 << 17
@@ -71,7 +73,10 @@ def fit(features: csr_matrix, target: np.ndarray, *, strength: float) -> tuple[n
 
 
 def train(examples: Sequence[Example], bank: Sequence[BankSentence], negatives: Sequence[str]) -> dict[str, np.ndarray]:
-    """The tensors of the bundle."""
+    """The tensors of the bundle; half of the texts are learned with names of the other kind (training/names.py)."""
+    names, rng = invented_names(examples), random.Random(0)
+    examples = [with_real_names(e, names, rng) if rng.random() < 0.5 else e for e in examples]
+    negatives = [with_invented_names(t, names, rng) if rng.random() < 0.5 else t for t in negatives]
     rows = rows_of(examples, bank) + [row for text in negatives for row in sentence_rows(text, ())]
     features = matrix([r.text for r in rows])
     columns = [fit(features, np.array([label in r.labels for r in rows]), strength=30.0) for label in SPAN_LABELS]

@@ -94,8 +94,8 @@ def thresholds_of(probabilities: dict[str, np.ndarray], truths: dict[str, np.nda
 
 def blend(calibrated: dict[str, dict[str, float]], scores: Sequence[DocumentScores], held: Held) -> dict[str, object]:
     """The manifest's entry `blend`: how the encoder is joined with the linear model that ships beside it."""
-    model = load_linear(LINEAR)
-    linear = [document_scores(hits) for hits in LinearDetector(model, words).detect(held.documents)]
+    detector = LinearDetector(load_linear(LINEAR), words)
+    linear = [document_scores(hits) for hits in detector.detect(held.documents)]
     logits = np.stack([document_logits(s) for s in scores])
     pairs = {}
     for i, label in enumerate(DOCUMENT_LABELS):
@@ -111,11 +111,20 @@ def blend(calibrated: dict[str, dict[str, float]], scores: Sequence[DocumentScor
         for label, w in weights.items()
     }
     truths = {label: pair[2] for label, pair in pairs.items()}
+    thresholds = thresholds_of(probabilities, truths, held)
+    whole = [d for d, row in zip(held.documents, held.truth, strict=True) if row[0] != UNKNOWN]
+    sells = (truths[PROMOTIONAL] > 0.5) | (probabilities[PROMOTIONAL] >= thresholds[PROMOTIONAL])
     return {
-        "linear_version": model.version,
+        "linear_version": detector.model.version,
         "weights": weights,
-        "thresholds": thresholds_of(probabilities, truths, held),
+        "thresholds": thresholds,
+        "clear": clear_stance(detector, [d for d, sold in zip(whole, sells, strict=True) if sold]),
     }
+
+
+def clear_stance(linear: LinearDetector, selling: Sequence[ParsedDocument]) -> float:
+    """The stance in every piece below which a text sells nothing: a tenth of the lowest that any text reaches that does."""
+    return min(max(linear.stances(document)) for document in selling) / 10
 
 
 def _of(table: dict, labels: Sequence[str]) -> dict:

@@ -42,6 +42,7 @@ from training.dataset import (
 from training.feedback import read_extra
 from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, start_model
 from training.muon import Muon
+from training.names import invented_names, with_invented_names, with_real_names
 from training.precision import mixed_precision
 from training.tokenizer import save_characters
 
@@ -65,8 +66,13 @@ class Data:
         self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
         self.donors = donors(self.examples, self.bank)
         self.clauses = clauses(self.examples, self.bank)
+        self.names = invented_names(self.examples)
         self.plain = {e.id: self._windows(e) for e in self.examples}
-        self.negatives = [self._negative(text) for text in read_negatives(args.negatives)]
+        rng = random.Random(args.seed)
+        self.negatives = [
+            self._negative(with_invented_names(text, self.names, rng) if rng.random() < args.names else text)
+            for text in read_negatives(args.negatives)
+        ]
 
     def _windows(self, example: Example) -> list[Window]:
         return document_windows(
@@ -87,11 +93,12 @@ class Data:
         rng = random.Random(self.args.seed * 1000 + number)
         rows: list[Window] = []
         corpus, bank = (self._replayed(part, rng) for part in (self.corpus, self.bank))
-        for example in [*corpus, *self.extra]:
+        for plain in [*corpus, *self.extra]:
+            example = with_real_names(plain, self.names, rng) if rng.random() < self.args.names else plain
             if rng.random() < self.args.augment:
                 rows += self._windows(augment_example(example, rng, self.donors))
             else:
-                rows += self.plain[example.id]
+                rows += self.plain[plain.id] if example is plain else self._windows(example)
         rows += self._bank_rows(bank, rng)
         crowds = round((len(corpus) + len(self.extra)) * self.args.crowds)
         rows += [self._bank_row(*crowd(self.clauses, rng), UNKNOWN) for _ in range(crowds)]
@@ -306,6 +313,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--document-share", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=0.4, help="share of documents changed in an epoch")
     parser.add_argument("--crowds", type=float, default=0.1, help="texts made of short clauses, per training document")
+    parser.add_argument("--names", type=float, default=0.4, help="share of texts shown with names of the other kind")
     parser.add_argument("--blank", type=float, default=0.1, help="share of characters masked in a training window")
     parser.add_argument("--word-dropout", type=float, default=0.1, help="share of windows read without the word table")
     parser.add_argument("--fgm", type=float, default=0.0, help="adversarial step on embeddings; 0: off")

@@ -2,6 +2,9 @@
 
 The document probability of a label is a logistic blend of both, fitted on the validation split when the bundle is made
 (training/export.py). Spans are the encoder's; the linear model's run stands in where the encoder marked nothing.
+
+Of what people scan most sells nothing. Where the linear model is sure of that everywhere in a text, nothing can be found in it
+and the encoder, which takes nearly all the time, is not asked.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.neural import NeuralDetector
 from nlp_compliance.errors import BundleError
 from nlp_compliance.inference.bundle import Blend
-from nlp_compliance.records import Hit, ParsedDocument
+from nlp_compliance.records import PROMOTIONAL, Hit, ParsedDocument
 
 _SMALLEST = 1e-6
 
@@ -32,9 +35,20 @@ class EnsembleDetector:
         self.blend = blend
 
     def detect(self, documents: Sequence[ParsedDocument]) -> list[list[Hit]]:
+        cleared = [self._cleared(parsed) for parsed in documents]
+        read = iter(self.encoder.detect([d for d, hit in zip(documents, cleared, strict=True) if hit is None]))
         return [
-            self._joined(parsed, hits) for parsed, hits in zip(documents, self.encoder.detect(documents), strict=True)
+            [hit] if hit else self._joined(parsed, next(read)) for parsed, hit in zip(documents, cleared, strict=True)
         ]
+
+    def _cleared(self, parsed: ParsedDocument) -> Hit | None:
+        """The stance of a text that certainly sells nothing; None where the encoder must read it."""
+        highest = 0.0
+        for stance in self.linear.stances(parsed):
+            highest = max(highest, stance)
+            if highest >= self.blend.clear:
+                return None
+        return Hit(PROMOTIONAL, None, highest, self.linear.name)
 
     def _joined(self, parsed: ParsedDocument, neural: Sequence[Hit]) -> list[Hit]:
         marked = [h for h in neural if h.span is not None]

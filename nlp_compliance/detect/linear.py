@@ -14,6 +14,7 @@ from nlp_compliance.records import PROMOTIONAL, VIOLATION_LABELS, Hit, ParsedDoc
 
 # Longer runs of text than this say nothing more about the stance of a whole document.
 _DOCUMENT_CHARS = 4000
+_PIECE_CHARS = 1000
 _SHORTEST_CHARS = 4
 # Scored together: enough that a call costs little, few enough that memory does not grow with the text.
 _SENTENCES_AT_ONCE = 256
@@ -37,12 +38,19 @@ class LinearDetector:
         """One hit without span for every label, and spans; labels that somebody else `underlined` may lack theirs."""
         if not parsed.sentences:
             return [Hit(PROMOTIONAL, None, 0.0, self.name)]
-        head = parsed.normal[:_DOCUMENT_CHARS]
-        hits = [Hit(PROMOTIONAL, None, self.model.promotional_score(head, self.segment(head)), self.name)]
+        hits = [Hit(PROMOTIONAL, None, self._stance(parsed.normal[:_DOCUMENT_CHARS]), self.name)]
         best = dict.fromkeys(self.model.labels, 0.0)
         for first in range(0, len(parsed.sentences), _SENTENCES_AT_ONCE):
             hits += self._marked(parsed, parsed.sentences[first : first + _SENTENCES_AT_ONCE], best, underlined)
         return hits + [Hit(label, None, score, self.name) for label, score in best.items()]
+
+    def stances(self, parsed: ParsedDocument) -> Iterator[float]:
+        """Probability of promotion of every piece of a text; in small pieces a short offer in a long article weighs something."""
+        for start in range(0, len(parsed.normal), _PIECE_CHARS):
+            yield self._stance(parsed.normal[start : start + _PIECE_CHARS])
+
+    def _stance(self, text: str) -> float:
+        return self.model.promotional_score(text, self.segment(text))
 
     def _marked(
         self, parsed: ParsedDocument, sentences: Sequence[Span], best: dict[str, float], underlined: Collection[str]

@@ -25,11 +25,14 @@ class Blend:
     """How the encoder is joined with the linear model `linear_version`.
 
     `weights` per document label are (offset, encoder, linear) on log odds; `thresholds` are for the blended probability.
+    A text in no piece of which the linear model sees promotion with the probability `clear` is not read by the encoder;
+    0 has every text read.
     """
 
     linear_version: str
     weights: Mapping[str, tuple[float, float, float]]
     thresholds: Mapping[str, float]
+    clear: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def _blend(entry: Mapping[str, Any] | None) -> Blend | None:
     if entry is None:
         return None
     weights = {label: (float(a), float(b), float(c)) for label, (a, b, c) in entry["weights"].items()}
-    return Blend(entry["linear_version"], weights, entry["thresholds"])
+    return Blend(entry["linear_version"], weights, entry["thresholds"], float(entry.get("clear", 0.0)))
 
 
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -66,6 +66,10 @@ class ReferenceLinear:
     def detect(self, documents):
         return [self.hits(parsed) for parsed in documents]
 
+    def stances(self, parsed):
+        """Everything may sell, so everything is read."""
+        return iter((1.0,))
+
     def hits(self, parsed, underlined=()):
         if not parsed.sentences:
             return [Hit(PROMOTIONAL, None, 0.0, self.name)]

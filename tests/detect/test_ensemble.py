@@ -28,10 +28,13 @@ class Says:
     def hits(self, parsed, underlined=()):
         return self.said
 
+    def stances(self, parsed):
+        return iter(parsed)
+
 
 def joined(encoder, linear, version="v1"):
     detector = EnsembleDetector(encoder, linear, Blend(version, WEIGHTS, {}))
-    return detector.detect([None])[0]
+    return detector.detect([(0.5,)])[0]
 
 
 def test_probabilities_meet_in_log_odds():
@@ -64,6 +67,21 @@ def test_linear_spans_stand_in_only_where_the_encoder_marked_nothing():
 def test_another_linear_model_is_refused():
     with pytest.raises(BundleError, match="blended with the linear model v2"):
         joined(Says(), Says(), version="v2")
+
+
+def test_the_encoder_reads_only_what_may_sell():
+    encoder, linear = (
+        Says(Hit("absolute_claim", None, 0.9, "encoder")),
+        Says(Hit("absolute_claim", None, 0.9, "linear")),
+    )
+    asked = []
+    encoder.detect = lambda documents: asked.extend(documents) or [encoder.said for _ in documents]
+    detector = EnsembleDetector(encoder, linear, Blend("v1", WEIGHTS, {}, clear=0.02))
+    news, offer_at_the_end = (0.001, 0.019), (0.001, 0.02)
+    cleared, read = detector.detect([news, offer_at_the_end])
+    assert asked == [offer_at_the_end]
+    assert [(h.label, h.span, h.score) for h in cleared] == [("promotional", None, 0.019)]
+    assert read[0].label == "absolute_claim"
 
 
 @pytest.mark.parametrize("certain", [0.0, 1.0])
