@@ -254,10 +254,14 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Promotional:
-    """Whether the text promotes insurance. `score` is a probability in [0, 1]."""
+    """Whether the text promotes insurance. `score` is a probability in [0, 1].
+
+    `review` asks a person: the text probably does not, and the violations found in case it does are for review too.
+    """
 
     value: bool
     score: float
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the hits of all detectors mean together: findings, disclosures, duties, scores.
 
-* A violation is a finding only in a text that promotes insurance. The stance comes from the model; where no model
+* A violation is a finding only in a text that promotes insurance; where that is in doubt, it asks for a person. The stance comes from the model; where no model
   runs, a text sells when it makes a benefit claim or violates something and carries no cue of a report or warning.
 * Hits of one label that overlap are one finding: it keeps the span of the most certain hit, the highest score, and
   the names of all that saw it.
@@ -41,6 +41,8 @@ CERTAIN = 0.9
 # So many violations, each likelier than not, outvote a stance score that is low but not nil: one such score closed texts
 # full of claims (validation split: half a point of macro F1 for one more alarm on a text that sells nothing).
 _OUTVOTE, _LIKELY, _LEAST_STANCE = 2, 0.5, 0.1
+# From this probability on a text that counts as none of promotion is still shown to a person.
+_DOUBTFUL_STANCE = 0.3
 _REPORT_CUE = re.compile(
     "风险提示|谨防|警惕|辟谣|不实信息|行政处罚|处罚决定|消费者权益保护提示|本院认为|记者(?:调查|了解|从|昨日)|特此公告|话术|第[一二三四五六七八九十百]+条"
 )
@@ -96,7 +98,11 @@ def resolve(
     promotional = _promotional(parsed, spans, document_scores, thresholds)
     disclosures = _disclosures(parsed, spans, document_scores, thresholds) if promotional.value else ()
     owed = duties(promotional.value, disclosures)
-    findings = _violations(parsed, spans, document_scores, rulebook, thresholds, as_of) if promotional.value else []
+    findings: list[Finding] = []
+    if promotional.value or promotional.review:
+        findings = _violations(parsed, spans, document_scores, rulebook, thresholds, as_of)
+    if not promotional.value:
+        findings = _for_review(findings)
     findings += _missing(owed, promotional, rulebook, as_of)
     return Resolved(
         promotional=promotional,
@@ -121,10 +127,10 @@ def _promotional(
 ) -> Promotional:
     if PROMOTIONAL in scores:
         score, threshold = scores[PROMOTIONAL], thresholds.of(PROMOTIONAL)
-        likely = sum(scores.get(label, 0.0) >= _LIKELY for label in VIOLATION_LABELS)
-        if score < threshold and score >= _LEAST_STANCE and likely >= _OUTVOTE:
-            score = threshold
-        return Promotional(score >= threshold, score)
+        likely = sorted((scores.get(label, 0.0) for label in VIOLATION_LABELS), reverse=True)[_OUTVOTE - 1]
+        if _LEAST_STANCE <= score < threshold and likely >= _LIKELY:
+            return Promotional(True, max(score, likely))
+        return Promotional(score >= threshold, score, review=_DOUBTFUL_STANCE <= score < threshold)
     sells = any(h.label == BENEFIT_TAG or h.label in VIOLATION_LABELS for h in spans)
     value = sells and not _REPORT_CUE.search(parsed.normal)
     certain = bool(_ENROL_CUE.search(parsed.normal))
@@ -188,6 +194,10 @@ def _violations(
     findings.sort(key=lambda f: (f.start or 0, f.end or 0, f.label, f.verdict))
     if any(f.verdict == "violation" and f.score >= thresholds.any_violation for f in findings):
         return findings
+    return _for_review(findings)
+
+
+def _for_review(findings: Sequence[Finding]) -> list[Finding]:
     return [replace(f, review=True) if f.verdict == "violation" else f for f in findings]
 
 

@@ -9,7 +9,7 @@ from nlp_compliance.ingest.reader import Failure
 from nlp_compliance.records import Finding, Report
 from nlp_compliance.report.segments import Segment, numbered, segments
 from nlp_compliance.report.templates import environment
-from nlp_compliance.report.terminal import SEVERITIES, law_text
+from nlp_compliance.report.terminal import SEVERITIES, clean_text, law_text
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.summary import Scanned, Summary
 
@@ -43,6 +43,7 @@ def write_html(target: Path, results: Iterable[Scanned | Failure], rulebook: Rul
         numbered=numbered,
         segments=_segments,
         css_class=_css_class,
+        clean_text=clean_text,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")

@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nlp_compliance.ingest.reader import Failure
-from nlp_compliance.records import Basis, Document, Finding, Report
+from nlp_compliance.records import Basis, Document, Finding, Promotional, Report
 from nlp_compliance.report.segments import numbered
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.summary import Scanned, Summary
 
 STYLES = {"high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "blue", "none": "green"}
 SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示", "none": "无"}
+DOUBTFUL = "是否属于保险宣传材料存疑，建议人工复核"
 _CONTEXT_CHARS = 24
 
 
@@ -33,18 +34,30 @@ def law_text(basis: Basis) -> str:
     return f"{law_name(basis)}：{basis.summary}"
 
 
+def duty_text(report: Report) -> Text:
+    """The benefit claims that raised the duties which the missing disclosures owe; they are the same for all of these."""
+    evidence = next((f.evidence for f in report.findings if f.evidence), ())
+    return Text("触发披露义务的表述：" + "、".join(f"“{_one_line(e.text)}”" for e in evidence[:3]), style="dim")
+
+
 def excerpt(text: str, finding: Finding) -> Text:
     """The evidence underlined in a little of its surroundings, on one line."""
     if finding.start is None or finding.end is None:
-        return Text(
-            "全文未见；触发披露义务：" + "、".join(f"“{' '.join(e.text.split())}”" for e in finding.evidence[:3])
-        )
+        return Text("全文未见，只提示详见条款" if finding.pointer_only else "全文未见")
     before = text[max(0, finding.start - _CONTEXT_CHARS) : finding.start]
     after = text[finding.end : finding.end + _CONTEXT_CHARS]
     out = Text(("…" if finding.start > _CONTEXT_CHARS else "") + _one_line(before))
-    out.append(_one_line(text[finding.start : finding.end]), style=f"underline {STYLES[finding.severity]}")
+    # Brackets show the borders where no underline can: in a file, in a pipe, in a log.
+    out.append(f"【{_one_line(text[finding.start : finding.end])}】", style=f"underline {STYLES[finding.severity]}")
     out.append(_one_line(after) + ("…" if finding.end + _CONTEXT_CHARS < len(text) else ""))
     return out
+
+
+def clean_text(promotional: Promotional) -> str:
+    """What is said of a text without findings."""
+    if promotional.value:
+        return "未发现问题"
+    return f"{DOUBTFUL}；未发现问题" if promotional.review else "非保险宣传材料，未发现问题"
 
 
 def _one_line(text: str) -> str:
@@ -71,7 +84,11 @@ def document_view(document: Document, report: Report, rulebook: Rulebook) -> Ren
     title = document.source.title or document.id or "文本"
     parts: list[RenderableType] = [_finding(n, f, document.text, rulebook) for n, f in numbered(report)]
     if not parts:
-        parts = [Text("未发现问题" if report.promotional.value else "非保险宣传材料，未发现问题", style="green")]
+        parts = [Text(clean_text(report.promotional), style="green")]
+    elif report.promotional.review:
+        parts.insert(0, Text(DOUBTFUL, style="magenta"))
+    if any(f.evidence for f in report.findings):
+        parts.append(duty_text(report))
     parts += [Text(f"未读：{part}", style="magenta") for part in report.coverage.unread]
     risk = f"风险 {SEVERITIES[report.risk]}"
     return Panel(Group(*parts), title=Text(f"{title} · {risk}", style=STYLES[report.risk]), title_align="left")

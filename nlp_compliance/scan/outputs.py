@@ -182,7 +182,7 @@ def _flat(row: Mapping[str, Any], rulebook: Rulebook) -> dict[str, Any]:
         "作者": source.get("author", ""),
         "发布日期": source.get("published", ""),
         "链接": source.get("url", ""),
-        "是否宣传": "是" if row["promotional"]["value"] else "否",
+        "是否宣传": "是" if row["promotional"]["value"] else "存疑" if row["promotional"].get("review") else "否",
         "风险": RISKS[row["risk"]],
         "标签": "；".join(names),
         "问题数": len(findings),

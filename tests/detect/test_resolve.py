@@ -151,3 +151,19 @@ def test_a_text_is_accused_only_where_one_violation_is_sure(rulebook, surest, su
     found = {f.label: f.review for f in resolved.findings if f.label not in MISSING_LABELS}
     assert found == {"state_underwriting": not sure, "coverage_exaggeration": not sure}
     assert not any(f.review for f in resolved.findings if f.label in MISSING_LABELS)
+
+
+def test_a_doubtful_stance_shows_its_violations_to_a_person(settle):
+    resolved = settle(
+        document("promotional", 0.4), hit("state_underwriting", "政府兜底"), hit("benefit_claim", "住院能报")
+    )
+    assert resolved.promotional.review and not resolved.promotional.value
+    assert [(f.label, f.review) for f in resolved.findings] == [("state_underwriting", True)]
+    assert {d.state for d in resolved.duties} == {"not_required"}
+
+
+def test_an_outvoted_stance_states_a_probability_that_the_model_gave(settle):
+    resolved = settle(
+        document("promotional", 0.2), document("state_underwriting", 0.8), document("coverage_exaggeration", 0.7)
+    )
+    assert resolved.promotional.value and resolved.promotional.score == 0.7

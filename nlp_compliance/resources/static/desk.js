@@ -121,7 +121,7 @@ async function check(text, out) {
   if (!findings.length) {
     const p = document.createElement("p");
     p.className = "good";
-    p.textContent = promotional.value ? "未发现问题。" : "未发现问题（未识别为保险宣传）。";
+    p.textContent = promotional.value ? "未发现问题。" : promotional.review ? "未发现问题（是否属于保险宣传存疑，建议人工复核）。" : "未发现问题（未识别为保险宣传）。";
     out.append(p);
   }
   for (const f of findings) {
