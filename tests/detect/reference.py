@@ -22,8 +22,9 @@ from nlp_compliance.detect.neural import (
     _without_crumbs,
     document_logits,
 )
-from nlp_compliance.records import PROMOTIONAL, VIOLATION_LABELS, Hit
+from nlp_compliance.records import PROMOTIONAL, VIOLATION_LABELS, Hit, Span
 from nlp_compliance.settings import RESOURCES
+from nlp_compliance.text.words import words
 
 
 @lru_cache(maxsize=1)
@@ -154,7 +155,11 @@ class ReferenceNeural:
                 for start, end in runs
                 if probabilities[start:end].max() >= _ECHO * float(probabilities.max())
             ]
-            if not runs and stated[label] >= _LEAST_PROBABILITY:
+            if label in VIOLATION_LABELS:
+                spans = [(whole_words(parsed.normal, span), score) for span, score in spans if span.start < span.end]
+                spans = [(span, score) for span, score in spans if span.end - span.start >= 3]
+            too_short = runs and not spans and label in VIOLATION_LABELS
+            if too_short or (not runs and stated[label] >= _LEAST_PROBABILITY):
                 place = int(np.argmax(scores.tokens[:, column]))
                 clause = clause_around(parsed.normal, place, place, neural._CLAUSE_END)
                 spans = [(_trim(parsed.normal, *clause), probabilities[place])]
@@ -162,6 +167,16 @@ class ReferenceNeural:
                 if span.start < span.end:
                     hits.append(Hit(label, parsed.original(span.start, span.end), float(score), self.name))
         return hits
+
+
+def whole_words(text, span):
+    """Every character of the clause knows the word it stands in."""
+    first, last = clause_around(text, span.start, span.end, neural._CLAUSE_END)
+    first, last = max(first, span.start - 40), min(last, span.end + 40)
+    owner = [i for i, word in enumerate(words(text[first:last])) for _ in word]
+    touched = {owner[i - first] for i in range(span.start, span.end)}
+    inside = [first + i for i, word in enumerate(owner) if word in touched]
+    return Span(inside[0], inside[-1] + 1)
 
 
 def clause_around(text, start, end, mark):
