@@ -91,7 +91,13 @@ def document_view(document: Document, report: Report, rulebook: Rulebook) -> Ren
         parts.append(duty_text(report))
     parts += [Text(f"未读：{part}", style="magenta") for part in report.coverage.unread]
     risk = f"风险 {SEVERITIES[report.risk]}"
-    return Panel(Group(*parts), title=Text(f"{title} · {risk}", style=STYLES[report.risk]), title_align="left")
+    return Panel(
+        Group(*parts),
+        title=Text(f"{title} · {risk}", style=STYLES[report.risk]),
+        title_align="left",
+        subtitle=Text(f"适用 {report.as_of} 有效的规定", style="dim"),
+        subtitle_align="left",
+    )
 
 
 def summary_view(summary: Summary, rulebook: Rulebook) -> RenderableType:
