@@ -9,11 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measure import Timing, Way, in_turn
 from benchmarks.texts import mixed
 from nlp_compliance.checker import Checker, build_checker
+from nlp_compliance.detect.ensemble import EnsembleDetector
 from nlp_compliance.detect.lexical import LexicalDetector
 from nlp_compliance.inference.bundle import open_bundle
 from nlp_compliance.inference.runtime import Encoder
@@ -21,6 +23,7 @@ from nlp_compliance.records import SPAN_LABELS, Document
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.settings import Settings
 from nlp_compliance.text.parse import parse
+from training.corpus import load_split
 
 LIMIT = "limit: ONNX Runtime alone, the same windows"
 PRODUCT = "product: `Checker.check_many`"
@@ -58,6 +61,21 @@ def throughput(
             )
         characters = sum(len(d.text) for d in documents)
         return in_turn(ways, characters=characters, documents=len(documents), repeat=repeat)
+
+
+def cleared(checker: Checker, share: float, repeat: int) -> list[Timing]:
+    """The product over validation texts that sell nothing, with the encoder asked about all of them and as it is."""
+    examples = [e for e in load_split("validation") if not e.promotional]
+    documents = [Document(e.id, e.text) for e in examples[: max(1, round(len(examples) * share))]]
+    lexical, joined = checker.detectors
+    assert isinstance(joined, EnsembleDetector)
+    asked = EnsembleDetector(joined.encoder, joined.linear, replace(joined.blend, clear=0.0))
+    everything = Checker([lexical, asked], checker.rulebook, thresholds=checker.thresholds)
+    ways: dict[str, Way] = {
+        "the encoder reads all": lambda: everything.check_many(documents),
+        PRODUCT: lambda: checker.check_many(documents),
+    }
+    return in_turn(ways, characters=sum(len(d.text) for d in documents), documents=len(documents), repeat=repeat)
 
 
 def bare_runtime(encoder: Encoder, documents: Sequence[Document]) -> Way:

@@ -1,6 +1,6 @@
 """`make bench`: measures speed end to end and writes docs/benchmarks.md with its figures, in about twenty minutes.
 
-    python -m benchmarks.run [--parts throughput scans engines served growth starts] [--scale 1.0] [--repeat 3] [--out PAGE]
+    python -m benchmarks.run [--parts throughput cleared scans engines served growth starts] [--scale 1.0] [--repeat 3] [--out PAGE]
 
 With fewer parts or a smaller scale the page goes to standard output, so that a trial does not overwrite a real run.
 """
@@ -43,6 +43,9 @@ class Bench:
         page.draw_throughput(timings, o.figures)
         return page.throughput(timings) + "\n" + page.stages(stages(self.checker, mixed(share / 4), self.repeat))
 
+    def cleared(self) -> str:
+        return page.cleared(readers.cleared(self.checker, min(1.0, self.scale), self.repeat))
+
     def scans(self) -> str:
         return page.scans(processes.scans(_SCAN_SHARE * self.scale, self.repeat))
 
@@ -71,6 +74,7 @@ class Bench:
 
 PARTS: dict[str, Callable[[Bench], str]] = {
     "throughput": Bench.throughput,
+    "cleared": Bench.cleared,
     "scans": Bench.scans,
     "engines": Bench.engines,
     "served": Bench.served,
