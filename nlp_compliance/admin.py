@@ -30,6 +30,7 @@ people_app = typer.Typer(help="审核台的人员。", no_args_is_help=True)
 audit_app = typer.Typer(help="审核台的操作记录。", no_args_is_help=True)
 # A caller who keeps a connection open must not keep a stopping server alive for ever.
 _GRACEFUL_STOP_S = 60
+_WORKER_ANSWER_S = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +85,8 @@ def serve(
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": _GRACEFUL_STOP_S,
+        # The supervisor kills a worker that does not answer in time; one that loads its model on a busy machine must not be.
+        "timeout_worker_healthcheck": _WORKER_ANSWER_S,
     }
     _hand_down(settings)
     if checker is not None:

@@ -57,6 +57,12 @@ def entries(session: Session) -> Generator[AuditEntry]:
         yield from rows
 
 
+def last(session: Session, *, action: str, subject: str) -> AuditEntry | None:
+    """The newest entry of this action on this subject."""
+    own = select(AuditEntry).where(AuditEntry.action == action, AuditEntry.subject == subject)
+    return session.scalar(own.order_by(AuditEntry.id.desc()).limit(1))
+
+
 def row(entry: AuditEntry) -> dict[str, Any]:
     """An entry as it is exported."""
     names = ("id", "at", "user_name", "action", "subject", "detail", "previous_hash", "hash")

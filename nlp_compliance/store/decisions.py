@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -14,8 +15,16 @@ from nlp_compliance.store import audit, webhooks
 from nlp_compliance.store.schema import Decision, StoredDocument, User, now
 
 VERDICTS = {"pass": "通过", "return": "退回修改", "block": "禁止发布"}
-ACTIONS = {"accept": "确认", "dismiss": "排除", "relabel": "改标签", "rewrite": "改写", "add": "补充"}
+ACTIONS = {
+    "accept": "确认",
+    "dismiss": "排除",
+    "relabel": "改标签",
+    "rewrite": "改写",
+    "add": "补充",
+    "withdraw": "撤回补充",
+}
 LONGEST_REASON = 2_000
+REOPENED = "document.reopen"
 # What no text of a person needs, and PostgreSQL (NUL) or YAML (the others) refuse.
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -48,6 +57,10 @@ def decide(
         if start is None or end is None or not 0 <= start < end <= len(document.text):
             raise InputError("补充问题时请先在原文中选中一段文字")
         finding = 0
+    elif action == "withdraw":
+        if (label, start, end) not in additions(decisions_of(session, document.id)):
+            raise InputError("没有这一处补充的问题，或已经撤回")
+        finding = 0
     else:
         found = _finding(document, finding)
         start, end = found["start"], found["end"]
@@ -58,6 +71,8 @@ def decide(
         raise InputError("请写明理由")
     if action == "rewrite" and not rewrite:
         raise InputError("请写出改写后的文字")
+    if document.state == "decided":
+        _withdraw_verdict(session, document, by=by, reason="结论提交后又处理了问题")
     decision = Decision(
         document_id=document.id,
         finding=finding,
@@ -86,6 +101,18 @@ def decide(
         model=document.report["model"],
     )
     return decision
+
+
+def additions(decisions: Sequence[tuple[Decision, str]]) -> set[tuple[str, int | None, int | None]]:
+    """(label, start, end) of the findings that people added and did not take back."""
+    standing: set[tuple[str, int | None, int | None]] = set()
+    for decision, _ in decisions:
+        place = (decision.label, decision.start, decision.end)
+        if decision.action == "add":
+            standing.add(place)
+        elif decision.action == "withdraw":
+            standing.discard(place)
+    return standing
 
 
 def _written(name: str, text: str) -> str:
@@ -120,6 +147,8 @@ def set_verdict(
     reason = _written("理由", reason)
     if verdict != "pass" and not reason:
         raise InputError("退回或禁止发布须写明理由")
+    if verdict == "pass" and not reason and (left := _untouched(session, document)):
+        raise InputError(f"还有{left}处问题没有处理；请先逐条处理，或写明仍然通过的理由")
     document.verdict, document.verdict_reason = verdict, reason
     document.verdict_by, document.verdict_at = by.id, now()
     document.state = "decided" if four_eyes else "approved"
@@ -146,22 +175,42 @@ def approve(session: Session, document: StoredDocument, *, by: User, agree: bool
     reason = _written("理由", reason)
     if not agree and not reason:
         raise InputError("不同意时请写明理由")
-    if agree:
-        document.state, document.approved_by, document.approved_at = "approved", by.id, now()
-    else:
-        document.state = "open"
-    action = "document.approve" if agree else "document.reopen"
+    if not agree:
+        _withdraw_verdict(session, document, by=by, reason=reason)
+        return
+    document.state, document.approved_by, document.approved_at = "approved", by.id, now()
     audit.append(
         session,
         user=by.name,
-        action=action,
+        action="document.approve",
         subject=f"document:{document.id}",
         verdict=document.verdict,
         reason=reason,
         text_sha256=document.text_sha256,
     )
-    if agree:
-        webhooks.enqueue_reviewed(session, document)
+    webhooks.enqueue_reviewed(session, document)
+
+
+def _untouched(session: Session, document: StoredDocument) -> int:
+    """How many violations that the program found nobody has decided on."""
+    touched = {d.finding for d, _ in decisions_of(session, document.id)}
+    found = enumerate(document.report["findings"], 1)
+    return sum(f["verdict"] == "violation" and number not in touched for number, f in found)
+
+
+def _withdraw_verdict(session: Session, document: StoredDocument, *, by: User, reason: str) -> None:
+    """The document is open again: a verdict holds for what was judged, and nobody may approve another state of it."""
+    audit.append(
+        session,
+        user=by.name,
+        action=REOPENED,
+        subject=f"document:{document.id}",
+        verdict=document.verdict,
+        reason=reason,
+        text_sha256=document.text_sha256,
+    )
+    document.state = "open"
+    document.verdict = document.verdict_reason = document.verdict_by = document.verdict_at = None
 
 
 def assign(session: Session, document: StoredDocument, *, to: User | None, by: User) -> None:

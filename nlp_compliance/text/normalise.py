@@ -73,7 +73,13 @@ def normalise(text: str) -> Normal:
     normal = _read(normal)
     for pattern in (_WEDGED, _DOUBLED, _BLANKS):
         normal = _without(normal, _matches(pattern, normal.text))
-    return normal
+    return _without(normal, _margins(normal.text))
+
+
+def _margins(text: str) -> list[tuple[int, int]]:
+    """Blanks before and after the text: a file ends with a line end, and a reader of the text would see it."""
+    first, last = len(text) - len(text.lstrip()), len(text.rstrip())
+    return [(a, b) for a, b in ((0, first), (max(first, last), len(text))) if a < b]
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> list[tuple[int, int]]:

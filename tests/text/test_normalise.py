@@ -62,6 +62,12 @@ def test_every_character_of_a_word_leads_back_to_its_pictograph():
     assert [(int(normal.starts[i]), int(normal.ends[i])) for i in (start, start + 1)] == [(1, 2), (1, 2)]
 
 
+@pytest.mark.parametrize("text", ["政府兜底。\n", "\n\n政府兜底。", " 政府兜底。 \u3000\r\n", "\ufeff政府兜底。"])
+def test_blanks_around_a_text_are_no_part_of_it(text):
+    normal = normalise(text)
+    assert normal.text == "政府兜底。" and text[normal.starts[0] : normal.ends[3]] == "政府兜底"
+
+
 def test_a_lone_surrogate_is_named_with_its_place():
     with pytest.raises(TextEncodingError, match=r"character 2 .*U\+D800"):
         parse(Document("", "保险\ud800"))

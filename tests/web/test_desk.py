@@ -360,6 +360,50 @@ def test_a_reason_is_kept_whole_or_refused(desk):
     assert page.count('maxlength="2000"') == page.count('name="reason"') + page.count('name="rewrite"')
 
 
+def test_a_verdict_holds_for_what_was_judged(desk):
+    app, state = desk
+    reviewer, approver = Person(app, "王审"), Person(app, "李复")
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    hasty = reviewer.post("/documents/1/verdict", verdict="pass")
+    assert hasty.status_code == 422 and re.search(r"还有\d+处问题没有处理", hasty.text)
+    reviewer.post("/documents/1/verdict", verdict="pass", reason="均为旧稿，已另行修改")
+    changed = reviewer.post("/documents/1/decisions", finding=1, action="dismiss", reason="引自条款")
+    assert "原结论“通过”已撤回" in changed.text
+    assert approver.post("/documents/1/approval", agree="yes").status_code == 422
+    reviewer.post("/documents/1/verdict", verdict="return", reason="删去政府兜底")
+    approver.post("/documents/1/approval", agree="no", reason="应当禁止发布")
+    seen = reviewer.get("/documents/1").text
+    assert "原结论“退回修改”已撤回" in seen and "应当禁止发布" in seen and "李复" in seen
+    with state.database.reading() as session:
+        document = session.get(StoredDocument, 1)
+        assert (document.state, document.verdict, document.verdict_by) == ("open", None, None)
+
+
+def test_an_added_finding_can_be_taken_back(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    start = AD.index("扫码投保")
+    place = {"start": start, "end": start + 4, "label": "false_urgency"}
+    assert "撤回补充" in reviewer.post("/documents/1/decisions", action="add", reason="催促", **place).text
+    assert "撤回补充 · 王审" in reviewer.post("/documents/1/decisions", action="withdraw", **place).text
+    again = reviewer.post("/documents/1/decisions", action="withdraw", **place)
+    assert again.status_code == 422 and "已经撤回" in again.text
+    reviewer.post("/documents/1/verdict", verdict="return", reason="删去政府兜底")
+    Person(app, "李复").post("/documents/1/approval", agree="yes")
+    (row,) = map(json.loads, Person(app, "李复").get("/decisions.jsonl").text.splitlines())
+    assert "false_urgency" not in {s["label"] for s in row["spans"]}
+
+
+def test_a_title_is_no_path(desk):
+    app, state = desk
+    Person(app, "王审").post("/uploads", text=AD, title="培训 2026/11 初稿")
+    (document,) = settle(state)
+    assert document.name == "培训 2026／11 初稿.txt"
+
+
 @pytest.mark.parametrize("to", ["999999999999999999999999", "-1", "2147483648"])
 def test_a_document_is_assigned_only_to_somebody(desk, to):
     app, state = desk

@@ -59,6 +59,7 @@ BROKEN = [
     ("bad example is denied",     {"bad": "我们并非沁河一哥"},                 "自检"),
     ("no label",                  {"label": "missing_term"},                    "请选择标签"),
     ("no kind",                   {"kind": "disclosure"},                       "请选择类型"),
+    ("one character",             {"terms": "保"},                               "至少2个字"),
     ("only separators",           {"terms": "、、 "},                           "至少写一个词语"),
     ("too long",                  {"reason": "长" * 501},                       "最多500"),
     ("no character",              {"reason": "保\ufffe险"},                      "理由：U+FFFE"),

@@ -18,14 +18,22 @@ function sendFiles() {
   document.querySelectorAll("form[enctype]").forEach(form => form.addEventListener("submit", async e => {
     e.preventDefault();
     const button = form.querySelector("button");
+    const say = text => {
+      let said = form.querySelector(".problem");
+      if (!said) { said = document.createElement("p"); said.className = "problem"; said.setAttribute("role", "alert"); form.append(said); }
+      said.textContent = text;
+    };
+    const most = Number(form.dataset.most || 0), files = form.querySelector("input[type=file]").files.length;
+    if (most && files > most) { say(`选了${files}个文件，一次最多${most}个；请分几次上传，或打成一个压缩包`); return; }
     button.disabled = true;
-    const answer = await fetch(form.action, { method: "POST", headers: { "x-csrftoken": csrf }, body: new FormData(form) });
-    button.disabled = false;
-    if (answer.ok) { location.assign(answer.url); return; }
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    let said = form.querySelector(".problem");
-    if (!said) { said = document.createElement("p"); said.className = "problem"; said.setAttribute("role", "alert"); form.append(said); }
-    said.textContent = (page.querySelector(".problem") || page.body).textContent;
+    try {
+      const answer = await fetch(form.action, { method: "POST", headers: { "x-csrftoken": csrf, accept: "text/html" }, body: new FormData(form) });
+      if (answer.ok && new URL(answer.url).pathname === "/login") { say("登录已失效，内容没有上传；请在另一个窗口登录后再点一次"); return; }
+      if (answer.ok) { location.assign(answer.url); return; }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      say((page.querySelector(".problem") || page.body).textContent);
+    } catch { say("没有连上服务器，内容没有上传；请检查网络后再点一次"); }
+    finally { button.disabled = false; }
   }));
 }
 
@@ -116,7 +124,8 @@ function selection() {
 async function check(text, out) {
   const answer = await fetch("/rewrite", { method: "POST", headers: { "x-csrftoken": csrf }, body: new URLSearchParams({ text }) });
   out.replaceChildren();
-  if (!answer.ok) { out.textContent = "请先写一句话再检查。"; return null; }
+  if (answer.redirected) { out.textContent = "登录已失效；请在另一个窗口登录后再检查。"; return null; }
+  if (!answer.ok) { out.textContent = text.trim() ? "这段文字不能检查：太长，或没有可读的字符。" : "请先写一句话再检查。"; return null; }
   const { findings, promotional } = await answer.json();
   if (!findings.length) {
     const p = document.createElement("p");

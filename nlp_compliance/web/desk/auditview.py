@@ -25,6 +25,7 @@ ACTIONS = {
     "document.export": "导出",
     "finding.accept": "确认问题",
     "finding.dismiss": "排除问题",
+    "finding.withdraw": "撤回补充的问题",
     "finding.relabel": "改标签",
     "finding.rewrite": "改写",
     "finding.add": "补充问题",

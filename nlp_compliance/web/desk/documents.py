@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import orjson
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
@@ -9,8 +12,8 @@ from sqlalchemy import select
 from nlp_compliance.errors import InputError, NotThereError
 from nlp_compliance.ingest.image import shown
 from nlp_compliance.store import audit, repository
-from nlp_compliance.store.decisions import decisions_of
-from nlp_compliance.store.schema import Upload, User
+from nlp_compliance.store.decisions import REOPENED, decisions_of
+from nlp_compliance.store.schema import AuditEntry, Upload, User
 from nlp_compliance.web.desk import exports, pagepicture, pdf, view
 from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_answer, names_of, page
 
@@ -30,6 +33,7 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         chain = repository.versions(session, document)
         users = list(session.scalars(select(User).where(User.active.is_(True)).order_by(User.name)))
         names = names_of(session)
+        reopened = audit.last(session, action=REOPENED, subject=f"document:{identifier}")
     assert upload is not None
     data = desk.files.get(upload.sha256) if document.name == upload.name else b""
     picture = shown(data) if data else None
@@ -54,8 +58,14 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         draft=view.rewritten(document, findings),
         users=users,
         names=names,
+        reopened=_said(reopened) if reopened and document.state == "open" else None,
         settings=desk.settings,
     )
+
+
+def _said(entry: AuditEntry) -> dict[str, Any]:
+    """Who opened the document again, when and why, with the verdict that stood till then."""
+    return {"by": entry.user_name, "at": datetime.fromisoformat(entry.at), **orjson.loads(entry.detail)}
 
 
 @router.get("/documents/{identifier}/pages/{number}")

@@ -12,7 +12,7 @@ from docx.enum.text import WD_COLOR_INDEX, WD_UNDERLINE
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, workbook_bytes
 from nlp_compliance.store.decisions import ACTIONS, VERDICTS
-from nlp_compliance.store.schema import StoredDocument
+from nlp_compliance.store.schema import Decision, StoredDocument
 from nlp_compliance.web.desk.moments import moment
 from nlp_compliance.web.desk.view import Shown, text_segments
 
@@ -65,34 +65,50 @@ def facts(document: StoredDocument, people: dict[int, str]) -> list[str]:
         f"文本SHA-256：{document.text_sha256}",
         f"规则库 {report['model']['rulebook']}，模型 {report['model']['name']} {report['model']['version']}",
     ]
+    if report["promotional"].get("review"):
+        lines.append("是否属于保险宣传材料存疑，建议人工复核；未检查披露")
     if document.verdict and document.verdict_at:
         by = people.get(document.verdict_by or 0, "")
+        waiting = "，待复核" if document.state == "decided" else ""
         lines.append(
-            f"结论：{VERDICTS[document.verdict]}（{by}，{moment(document.verdict_at)}，北京时间）{document.verdict_reason or ''}"
+            f"结论：{VERDICTS[document.verdict]}（{by}，{moment(document.verdict_at)}，北京时间{waiting}）{document.verdict_reason or ''}"
         )
     if document.approved_by and document.approved_at:
         lines.append(f"复核：{people.get(document.approved_by, '')}（{moment(document.approved_at)}，北京时间）")
     return [clean(f) for f in [*lines, *(f"未读：{u}" for u in report["coverage"]["unread"])]]
 
 
+def marks_of(found: dict[str, Any]) -> list[str]:
+    """What a finding says of itself besides its label, in the words of the page."""
+    score = [] if found["score"] is None else [f"可信度{found['score']:.0%}"]
+    marks = {
+        "建议人工复核": found["review"],
+        "须有证明材料": found["verdict"] == "evidence_needed",
+        "仅提示条款": found["pointer_only"],
+    }
+    return [*score, *(name for name, on in marks.items() if on)]
+
+
 def lines_of(shown: Shown, rulebook: Rulebook) -> list[tuple[str, str]]:
     """(heading, text) of everything that is known about a finding."""
     found = shown.finding
-    lines = [("证据", found["text"])] if found["text"] else []
+    lines = [("提示", "；".join(marks))] if (marks := marks_of(found)) else []
+    lines += [("证据", found["text"])] if found["text"] else []
     lines += [("触发表述", e["text"]) for e in found["evidence"]]
     lines += [("理由", found["reason"]), *((("建议", found["suggestion"]),) if found["suggestion"] else ())]
     lines += [("依据", law(b)) for b in found["basis"]]
     for decision, name in shown.decisions:
-        label = f"为{rulebook.label(decision.label).name}" if decision.action in ("relabel", "add") else ""
-        lines.append(
-            (
-                "处理",
-                f"{ACTIONS[decision.action]}{label}，{name}，{moment(decision.created_at)}（北京时间） {decision.reason}",
-            )
-        )
+        done = f"{_action(decision, rulebook)}，{name}，{moment(decision.created_at)}（北京时间） {decision.reason}"
+        lines.append(("处理", done))
         if decision.rewrite:
             lines.append(("改写为", decision.rewrite))
     return lines
+
+
+def _action(decision: Decision, rulebook: Rulebook) -> str:
+    """What was decided, with the label where a person chose one."""
+    label = f"为{rulebook.label(decision.label).name}" if decision.action in ("relabel", "add") else ""
+    return ACTIONS[decision.action] + label
 
 
 def excel_report(document: StoredDocument, findings: list[Shown], rulebook: Rulebook, people: dict[int, str]) -> bytes:
@@ -110,11 +126,13 @@ def excel_report(document: StoredDocument, findings: list[Shown], rulebook: Rule
                 found["reason"],
                 found["suggestion"],
                 "\n".join(law(b) for b in found["basis"]),
-                ACTIONS[last[0].action] if last else "",
+                "；".join(marks_of(found)),
+                _action(last[0], rulebook) if last else "",
                 last[0].reason if last else "",
                 last[1] if last else "",
+                shown.rewrite,
             ]
         )
-    head = ["序号", "标签", "严重程度", "证据", "理由", "建议", "依据", "处理", "处理理由", "处理人"]
+    head = ["序号", "标签", "严重程度", "证据", "理由", "建议", "依据", "提示", "处理", "处理理由", "处理人", "改写为"]
     about = [[line] for line in [document.title or document.name, *facts(document, people)]]
     return workbook_bytes([("问题清单", head, rows), ("概况", ["概况"], about)])

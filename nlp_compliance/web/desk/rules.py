@@ -21,6 +21,7 @@ _CHANGES = {"rule.add": "添加", "rule.on": "启用", "rule.off": "停用"}
 _SEPARATORS = re.compile(r"[\n,，、;；]+")
 _MOST_TERMS = 50
 _LONGEST = 500
+_SHORTEST_TERM = 2
 _FIELDS = {
     "label": "标签",
     "kind": "类型",
@@ -52,6 +53,7 @@ def _shown(request: Request, user: Any, *, error: str, given: dict[str, Any], st
         own=own,
         changes=changes,
         kinds=KINDS,
+        silent="advisory" if not desk.settings.advisory else "",
         error=error,
         given=given,
     )
@@ -103,6 +105,8 @@ def _body(given: dict[str, str]) -> dict[str, Any]:
     terms, exceptions = _listed(given["terms"]), _listed(given["exceptions"])
     if len(terms) > _MOST_TERMS or len(exceptions) > _MOST_TERMS:
         raise InputError(f"每条规则最多{_MOST_TERMS}个词语和{_MOST_TERMS}个例外")
+    if short := [term for term in terms if len(term) < _SHORTEST_TERM]:
+        raise InputError(f"词语“{short[0]}”太短，会命中大量正常的句子；每个词语至少{_SHORTEST_TERM}个字")
     body: dict[str, Any] = {
         "label": given["label"],
         "kind": given["kind"],

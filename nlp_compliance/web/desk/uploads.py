@@ -44,7 +44,10 @@ async def _received(request: Request, settings: Settings) -> tuple[list[tuple[st
     previous = int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
     # A new version is the file where one is given; the text field then only repeats the old version.
     if text.strip() and not (previous and contents):
-        contents.append((f"{title or '粘贴的文字'}.txt", text.encode("utf-8", "replace")))
+        # A title is no path: its slash must not cut it.
+        contents.append(
+            (f"{title.replace('/', '／').replace(chr(92), '＼') or '粘贴的文字'}.txt", text.encode("utf-8", "replace"))
+        )
     if not contents:
         raise InputError("没有文件也没有文字；请选择文件、拖入文件，或粘贴文字")
     return contents, previous

@@ -26,9 +26,14 @@ class Shown:
         return self.decisions[0][0].action if self.decisions else ""
 
     @property
+    def closed(self) -> bool:
+        """Whether a person said that this is none."""
+        return self.action in ("dismiss", "withdraw")
+
+    @property
     def rewrite(self) -> str:
         """The wording proposed last, unless the finding was dismissed since."""
-        if self.action == "dismiss":
+        if self.closed:
             return ""
         return next((d.rewrite for d, _ in self.decisions if d.rewrite), "")
 
@@ -53,8 +58,9 @@ def shown_findings(
     for number, finding in enumerate(document.report["findings"], 1):
         own = tuple(reversed([(d, n) for d, n in decisions if d.finding == number]))
         out.append(Shown(number, finding, own))
-    for decision, name in decisions:
+    for place, (decision, name) in enumerate(decisions):
         if decision.action == "add":
+            back = [(d, n) for d, n in decisions[place:] if d.action == "withdraw" and _place(d) == _place(decision)]
             text = document.text[decision.start : decision.end]
             finding = {
                 "label": decision.label,
@@ -71,8 +77,12 @@ def shown_findings(
                 "pointer_only": False,
                 "verdict": "violation",
             }
-            out.append(Shown(len(out) + 1, finding, ((decision, name),)))
+            out.append(Shown(len(out) + 1, finding, (*back[:1], (decision, name))))
     return out
+
+
+def _place(decision: Decision) -> tuple[str, int | None, int | None]:
+    return decision.label, decision.start, decision.end
 
 
 def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[tuple[Segment, str]]:
@@ -81,7 +91,7 @@ def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[t
     by_number = {f.number: f for f in findings}
     out = []
     for segment in cut(document.text, spans):
-        open_ones = [by_number[n] for n in segment.findings if by_number[n].action != "dismiss"]
+        open_ones = [by_number[n] for n in segment.findings if not by_number[n].closed]
         grave = min((f.finding["severity"] for f in open_ones), key=lambda s: _RANK[s], default="dismissed")
         out.append((segment, grave if segment.findings else ""))
     return out
@@ -92,7 +102,7 @@ def outlines(document: StoredDocument, findings: Sequence[Shown], page: int | No
     out = []
     for shown in findings:
         start, end = shown.finding["start"], shown.finding["end"]
-        if start is None or shown.action == "dismiss":
+        if start is None or shown.closed:
             continue
         for block in document.blocks:
             box = block["box"]
