@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Exit codes: 0 nothing to fail on, 1 findings at `--fail-on`, 2 wrong use."""
+"""The command line: parse, call, print. Exit codes: 0 nothing to fail on, 1 findings at `--fail-on`, 2 wrong use or unread input."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ def check(
     from nlp_compliance.report.terminal import document_view
     from nlp_compliance.schema import report_to_dict
 
+    if not source.strip():
+        raise typer.BadParameter("要检查的文字或文件是空的")
     settings = settings_with(rules, advisory=advisory)
     items = _sources(source, settings)
     checker = build_checker(settings)

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import re
 import secrets
 import time
 import urllib.error
@@ -21,15 +22,18 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 from pydantic import TypeAdapter
 
 from nlp_compliance.errors import InputError, NlpComplianceError
 from nlp_compliance.records import Document, Report
 
+T = TypeVar("T")
 _REPORT = TypeAdapter(Report)
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_LONGEST_KEY = 128
 _BUSY = (429, 503)
 _LONGEST_PAUSE_S = 60.0
 _SIGNATURE_AGE_S = 300
@@ -83,7 +87,8 @@ class Result:
 class Client:
     """Calls one server. Times are in seconds; a busy server is asked again up to `retries` times.
 
-    Every method raises RemoteError for what the server refuses or where no answer comes.
+    Every method raises RemoteError for what the server refuses or where no answer comes that can be understood, and
+    InputError for what cannot be sent: a base URL, key or idempotency key that is none.
     """
 
     base_url: str
@@ -92,36 +97,46 @@ class Client:
     retries: int = 3
     sleep: Callable[[float], None] = time.sleep
 
+    def __post_init__(self) -> None:
+        if not _is_address(self.base_url):
+            raise InputError(f"base_url is {self.base_url!r}; give an address such as https://compliance.example")
+        if self.api_key and not _visible(self.api_key):
+            raise InputError("api_key holds blanks or characters beyond ASCII; give the key as `keys add` printed it")
+
     def score(self, text: str, *, id: str = "", published: date | None = None) -> Report:
         """The report of one text."""
-        return _report(self._json("POST", "/v1/score", _item(text, id, published)))
+        return self._json("POST", "/v1/score", _report, _item(text, id, published))
 
     def score_many(self, documents: Sequence[Document]) -> list[Report | RemoteError]:
         """A report or an error for every document, in order. At most `max_batch_texts` of the server in one call."""
         items = [_item(d.text, d.id, d.source.published) for d in documents]
-        rows = self._json("POST", "/v1/score/batch", {"items": items})["results"]
-        return [_outcome(row) for row in rows]
+        return self._json("POST", "/v1/score/batch", _outcomes, {"items": items})
 
     def submit(self, data: bytes, name: str, *, idempotency_key: str | None = None) -> Upload:
         """Sends a file; with an idempotency key the call can be repeated safely, so it is also tried again by itself."""
         boundary = secrets.token_hex(16)
-        filename = quote(name, safe=" .-_()（）") if '"' in name or "\n" in name or "\r" in name else name
+        filename = re.sub(r"[\r\n]+", " ", name).replace("\\", "\\\\").replace('"', '\\"')
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
-        body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        body = head.encode(errors="replace") + data + f"\r\n--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if idempotency_key:
+            if not _visible(idempotency_key) or len(idempotency_key) > _LONGEST_KEY:
+                raise InputError(
+                    f"the idempotency key is {idempotency_key[:_LONGEST_KEY]!r}; allowed are 1 to {_LONGEST_KEY} "
+                    "printable ASCII characters without blanks; give a UUID, for example"
+                )
             headers["Idempotency-Key"] = idempotency_key
-        return _upload(json.loads(self._call("POST", "/v1/documents", body, headers)))
+        return _understood(self._call("POST", "/v1/documents", body, headers), _upload)
 
     def status(self, upload_id: str) -> Upload:
-        return _upload(self._json("GET", f"/v1/documents/{quote(upload_id, safe='')}"))
+        return self._json("GET", _path(upload_id), _upload)
 
     def result(self, upload_id: str) -> Result:
         """Raises RemoteError with code `not_ready` while the upload is still being judged."""
-        return _result(self._json("GET", f"/v1/documents/{quote(upload_id, safe='')}/result"))
+        return self._json("GET", f"{_path(upload_id)}/result", _result)
 
     def wait(self, upload_id: str, *, timeout_s: float = 600.0, pause_s: float = 1.0) -> Result:
         """The result as soon as it is there. Raises TimeoutError after `timeout_s`."""
@@ -133,17 +148,14 @@ class Client:
         return self.result(upload_id)
 
     def labels(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._json("GET", "/v1/labels")["labels"]
-        return rows
+        return self._json("GET", "/v1/labels", lambda answer: list(answer["labels"]))
 
     def rules(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._json("GET", "/v1/rules")["rules"]
-        return rows
+        return self._json("GET", "/v1/rules", lambda answer: list(answer["rules"]))
 
-    def _json(self, method: str, path: str, content: object | None = None) -> dict[str, Any]:
+    def _json(self, method: str, path: str, make: Callable[[Any], T], content: object | None = None) -> T:
         body = None if content is None else json.dumps(content).encode()
-        answer: dict[str, Any] = json.loads(self._call(method, path, body, {"Content-Type": "application/json"}))
-        return answer
+        return _understood(self._call(method, path, body, {"Content-Type": "application/json"}), make)
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         for attempt in range(self.retries + 1):
@@ -169,6 +181,31 @@ class Client:
             raise RemoteError(f"no answer from {self.base_url}: {error}", code="no_answer", status=0) from error
 
 
+def _is_address(given: str) -> bool:
+    try:
+        found = urlsplit(given)
+        # Asked for, a port that is no number raises ValueError.
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0 and _visible(given)
+    except ValueError:
+        return False
+
+
+def _visible(given: str) -> bool:
+    return bool(_VISIBLE.fullmatch(given))
+
+
+def _path(upload_id: str) -> str:
+    return f"/v1/documents/{quote(upload_id, safe='', errors='replace')}"
+
+
+def _understood(body: bytes, make: Callable[[Any], T]) -> T:
+    try:
+        return make(json.loads(body))
+    except (ValueError, KeyError, TypeError) as error:
+        said = "the answer is none of this interface; check base_url and what stands between"
+        raise RemoteError(said, code="answer_invalid", status=200) from error
+
+
 def _item(text: str, identifier: str, published: date | None) -> dict[str, Any]:
     item: dict[str, Any] = {"text": text, "id": identifier}
     return item | ({"published": published.isoformat()} if published else {})
@@ -176,6 +213,10 @@ def _item(text: str, identifier: str, published: date | None) -> dict[str, Any]:
 
 def _report(row: Mapping[str, Any]) -> Report:
     return _REPORT.validate_python(row)
+
+
+def _outcomes(answer: Mapping[str, Any]) -> list[Report | RemoteError]:
+    return [_outcome(row) for row in answer["results"]]
 
 
 def _outcome(row: Mapping[str, Any]) -> Report | RemoteError:
@@ -205,7 +246,7 @@ def _result(row: Mapping[str, Any]) -> Result:
 
 
 def _refusal(status: int, body: bytes, retry_after: str) -> RemoteError:
-    wait = float(retry_after) if retry_after.isdigit() else 0.0
+    wait = float(retry_after) if retry_after.isdecimal() else 0.0
     try:
         said = json.loads(body)["error"]
         return RemoteError(
@@ -227,7 +268,7 @@ def read_webhook(signing_secret: str, headers: Mapping[str, str], body: bytes, *
         key = base64.b64decode(signing_secret.removeprefix("whsec_"))
         signed = f"{identifier}.{timestamp}.".encode() + body
         right = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-        genuine = any(hmac.compare_digest(s, f"v1,{right}") for s in own["webhook-signature"].split())
+        genuine = any(hmac.compare_digest(s.encode(), f"v1,{right}".encode()) for s in own["webhook-signature"].split())
     except (KeyError, ValueError, binascii.Error) as error:
         raise InputError("the webhook call is not signed as expected") from error
     if not genuine or age > _SIGNATURE_AGE_S:

@@ -209,3 +209,27 @@ def test_check_of_an_archive_judges_what_it_can_and_names_the_rest(tmp_path):
 def test_a_form_that_the_extension_contradicts_is_refused_before_the_scan(tmp_path, name, form):
     done = run("scan", SAMPLES, "-o", tmp_path / name, "--format", form)
     assert done.returncode == 2 and form in done.stderr.decode() and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "code"), [("今天天气不错", 2), (AD, 1)])
+def test_a_gate_is_not_passed_by_what_could_not_be_read(tmp_path, text, code):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(text, "utf-8")
+    (tmp_path / "in" / "b.pdf").write_bytes(b"%PDF-1.7 cut off")
+    for out in (["-o", tmp_path / "o.jsonl"], []):
+        assert run("scan", tmp_path / "in", *out, "--fail-on", "high").returncode == code
+    assert run("scan", tmp_path / "in").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["check", "scan"])
+def test_an_empty_path_is_not_the_current_folder(command, capsys):
+    assert main([command, ""]) == 2
+    assert "是空的" in capsys.readouterr().err
+
+
+def test_a_file_where_a_folder_is_needed_and_a_page_with_another_name_are_refused(tmp_path):
+    out = tmp_path / "x.jsonl"
+    out.write_text("old", "utf-8")
+    for options, said in ((["--partition-by", "week"], "文件夹"), (["--format", "html"], "html")):
+        done = run("scan", SAMPLES, "-o", out, *options)
+        assert done.returncode == 2 and said in done.stderr.decode() and out.read_text("utf-8") == "old"

@@ -102,6 +102,15 @@ def test_the_version_does_not_depend_on_paths(tmp_path):
     assert load_rulebook([write(first, GOOD)]).version == load_rulebook([write(second, GOOD)]).version
 
 
+def test_the_version_is_that_of_the_rules_in_force(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir(), second.mkdir()
+    write(first, GOOD), write(second, GOOD + "    score: 0.5\n")
+    forth, back = load_rulebook([first, second]), load_rulebook([second, first])
+    assert forth.rules != back.rules and forth.version != back.version
+    assert forth.version == load_rulebook([second]).version and back.version == load_rulebook([first]).version
+
+
 BROKEN = {
     "no yaml": ("rules:\n  - id: [", r"own\.yaml:\d+: no valid YAML"),
     "wrong list": ("\nrulez:\n  - id: x\n", r"own\.yaml:2: found 'rulez'"),
@@ -114,6 +123,19 @@ BROKEN = {
     "kind and label": (GOOD.replace("violation", "disclosure"), r"own\.yaml:3: .*does not fit"),
     "score": (GOOD + "    score: 3\n", r"own\.yaml:3: .*score is 3"),
     "no terms": (GOOD.replace("    terms: [沁河一哥]\n", ""), r"own\.yaml:3: .*neither terms nor patterns"),
+    "empty term": (
+        GOOD.replace("[沁河一哥]", '[""]'),
+        r"own\.yaml:3: rule company\.slogan: terms holds an empty string",
+    ),
+    "foreign tag": (
+        GOOD + "    score: !!python/object:os.system {}\n",
+        r"own\.yaml:9: no valid YAML: could not determine",
+    ),
+    "list as key": (GOOD + "    ? [a]\n    : x\n", r"own\.yaml:9: no valid YAML: found unhashable key"),
+    "list as top key": ("\n? [a]\n: x\n", r"own\.yaml:2: found 'sequence'"),
+    "control character": (GOOD.replace("一哥]", "\x07一哥]"), r"own\.yaml:6: the character U\+0007 is not allowed"),
+    "key twice": (GOOD + "    terms: [别的]\n", r"own\.yaml:9: no valid YAML: the key 'terms' stands twice"),
+    "no day": (GOOD + "    score: 2026-02-30\n", r"own\.yaml:3: day is out of range"),
     "unknown off": ("rules:\n  - {id: nothing, enabled: false}\n", r"own\.yaml:2: switches off 'nothing'"),
 }
 
@@ -127,9 +149,10 @@ def test_a_broken_file_names_file_line_and_reason(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("bad: 认准沁河一哥", "bad: 别的话"), "does not hit its bad example"),
-        (("good: 沁河的保险", "good: 沁河一哥"), "hits its good example"),
-        (("terms: [沁河一哥]", "patterns: ['(沁河']"), "no regular expression"),
+        (("bad: 认准沁河一哥", "bad: 别的话"), r"own\.yaml:3: rule company\.slogan: does not hit its bad example"),
+        (("good: 沁河的保险", "good: 沁河一哥"), r"own\.yaml:3: .*hits its good example"),
+        (("terms: [沁河一哥]", "patterns: ['(沁河']"), r"own\.yaml:3: .*no regular expression"),
+        (("terms: [沁河一哥]", 'terms: ["\\u200b"]'), r"own\.yaml:3: .*keeps nothing"),
     ],
 )
 def test_a_rule_that_fails_its_examples_does_not_load(tmp_path, change, message):

@@ -95,6 +95,8 @@ def scan_command(
 
     坏行坏文件写入“<输出文件>.errors.jsonl”，不影响其余。中断后用同一命令继续，不丢不重。
     """
+    if not all(p.strip() for p in paths):
+        raise typer.BadParameter("要检查的路径是空的")
     places = [place(p) for p in paths]
     found = list(globbed(places))
     if absent := [str(p) for p in found if not is_there(p)]:
@@ -109,7 +111,9 @@ def scan_command(
     if partition_by and target is None:
         raise typer.BadParameter("--partition-by 需要 -o 指定输出文件夹")
     form = Format.PARQUET if partition else output or _form_of(target)
-    if target is not None and not partition and form in _RESUMABLE and _form_of(target) is not form:
+    if partition and isinstance(target, Path) and target.is_file():
+        raise typer.BadParameter(f"{target} 是文件；按 --partition-by 输出需要文件夹")
+    if target is not None and not partition and form in (*_RESUMABLE, Format.HTML) and _form_of(target) is not form:
         raise typer.BadParameter(
             f"--format {form.value} 的结果须写到扩展名为 .{form.value} 的文件，给出的是 {target.name}"
         )
@@ -131,6 +135,8 @@ def scan_command(
     if target is not None and summary.failed and form in _RESUMABLE:
         _tell_failures(target, summary.failed)
     exit_at([risk for risk, count in summary.risks.items() if count], fail_on)
+    if fail_on and summary.failed:
+        raise typer.Exit(2)
 
 
 def _engine(name: EngineName, workers: int, ray_address: str | None) -> Engine:

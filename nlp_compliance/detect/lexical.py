@@ -1,6 +1,7 @@
 """The rulebook's detector: one automaton over all terms, patterns beside it, guards against denial and quotation.
 
-Matching is on normal text and knows no blanks; where a rule asks for whole words, jieba's borders decide.
+Matching is on normal text, so terms and exceptions are brought into normal form too: a rule may be written as people
+write. Where a rule asks for whole words, jieba's borders decide.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ from nlp_compliance.detect.guards import guarded
 from nlp_compliance.errors import RulebookError
 from nlp_compliance.records import Document, Hit, ParsedDocument, Span, Verdict
 from nlp_compliance.rulebook import Rule, Rulebook
+from nlp_compliance.text.normalise import normalise
 from nlp_compliance.text.parse import parse
 from nlp_compliance.text.words import word_bounds
 
 NEAR_CHARS = 20
+_REGULAR = re.compile(r"[\\^$.|?*+()\[\]{}]")
+# Not the ends of a range such as [一-龥], which would become another range.
+_NOT_ASCII = re.compile(r"(?<!-)[^\x00-\x7f](?!-)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +43,18 @@ class LexicalDetector:
 
     def __init__(self, rulebook: Rulebook, *, advisory: bool = False) -> None:
         self.rules = tuple(r for r in rulebook.rules if advisory or r.kind != "advisory")
+        self._places = rulebook.places
         self._terms: dict[str, list[Rule]] = defaultdict(list)
         for rule in self.rules:
             for term in rule.terms:
-                self._terms[term].append(rule)
+                self._terms[self._normal(rule, term)].append(rule)
         ordered = sorted(self._terms)
         self._ordered = ordered
         self._automaton = daachorse.CharwiseDoubleArrayAhoCorasick(ordered) if ordered else None
-        patterns = [(rule, _compiled(rule, p)) for rule in self.rules for p in rule.patterns]
+        patterns = [(rule, self._compiled(rule, p)) for rule in self.rules for p in rule.patterns]
         self._patterns = [(rule, p.finditer, p.groupindex.get("span", 0)) for rule, p in patterns]
-        self._exceptions = {r.id: _compiled(r, "|".join(r.exceptions)) for r in self.rules if r.exceptions}
-        self._near = {r.id: _compiled(r, "|".join(r.unless_near)) for r in self.rules if r.unless_near}
+        self._exceptions = {r.id: self._any_of(r, r.exceptions) for r in self.rules if r.exceptions}
+        self._near = {r.id: self._any_of(r, r.unless_near) for r in self.rules if r.unless_near}
         for rule in self.rules:
             self._prove(rule)
 
@@ -97,14 +103,34 @@ class LexicalDetector:
                 hits = self._detect(parse(Document("", example)))
                 if any(h.rule == rule.id for h in hits) != wanted:
                     says = "does not hit its bad example" if wanted else "hits its good example"
-                    raise RulebookError(f"rule {rule.id} {says} {example!r}; mend the rule or the example")
+                    raise self._fault(rule, f"{says} {example!r}; mend the rule or the example")
 
+    def _normal(self, rule: Rule, words: str) -> str:
+        normal = normalise(words).text
+        if not normal:
+            raise self._fault(rule, f"holds {words!r}, of which normal text keeps nothing; delete it or fill it in")
+        return normal
 
-def _compiled(rule: Rule, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise RulebookError(f"rule {rule.id}: pattern {pattern!r} is no regular expression: {error}") from error
+    def _any_of(self, rule: Rule, patterns: Sequence[str]) -> re.Pattern[str]:
+        """What cancels a match. Plain words are brought into normal form whole; of a regular expression, whose signs
+        must stay, each Chinese or full-width character by itself."""
+        normal = [
+            _NOT_ASCII.sub(lambda m: re.escape(normalise(m.group()).text), p)
+            if _REGULAR.search(p)
+            else re.escape(self._normal(rule, p))
+            for p in patterns
+        ]
+        # Normal text is in lower case.
+        return self._compiled(rule, "|".join(normal), re.IGNORECASE)
+
+    def _compiled(self, rule: Rule, pattern: str, flags: int = 0) -> re.Pattern[str]:
+        try:
+            return re.compile(pattern, flags)
+        except re.error as error:
+            raise self._fault(rule, f"pattern {pattern!r} is no regular expression: {error}") from error
+
+    def _fault(self, rule: Rule, said: str) -> RulebookError:
+        return RulebookError(f"{self._places[rule.id]}: rule {rule.id}: {said}")
 
 
 def _covered(pattern: re.Pattern[str], text: str, match: _Match) -> bool:

@@ -50,7 +50,7 @@ def _serve(connection: Connection, reader: Reader) -> None:
         except Exception as error:
             # A parser's own failure is that file's failure, whatever it is called.
             says = f"{name}: cannot be read ({type(error).__name__}: {error}); save the file again"
-            connection.send(Failure(name, UnreadableFileError(says)))
+            connection.send(Failure(name, UnreadableFileError(says), name))
         connection.send(None)
 
 
@@ -73,7 +73,7 @@ class ChildReader:
             while True:
                 if not connection.poll(seconds):
                     says = f"{name}: takes longer than {seconds} s (max_seconds); split the file or raise the limit"
-                    yield Failure(name, LimitExceededError(says))
+                    yield Failure(name, LimitExceededError(says), name)
                     return
                 item: Any = connection.recv()
                 if item is None:
@@ -82,7 +82,7 @@ class ChildReader:
                 yield item
         except (EOFError, OSError) as error:
             says = f"{name}: the reader stopped ({error or type(error).__name__}); the file is broken or too large"
-            yield Failure(name, UnreadableFileError(says))
+            yield Failure(name, UnreadableFileError(says), name)
         finally:
             if not finished:
                 self.close()

@@ -61,6 +61,11 @@ def place(text: str) -> Place:
     return UPath(text)
 
 
+def shown(path: Place) -> str:
+    """The place as text that every encoding can hold: bytes of a name that are no UTF-8 become `\\x..`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace") if isinstance(path, Path) else str(path)
+
+
 def is_far(path: Place) -> bool:
     """Whether the place is reached by fsspec, not by this machine's own file system."""
     return not isinstance(path, Path)

@@ -20,7 +20,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest import archive, mail, table
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk
+from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk, shown
 from nlp_compliance.ingest.plain import decode, marked_encoding, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Document, Source
@@ -53,10 +53,12 @@ _HEAD_BYTES = 8_192
 # Formats whose parsers are large or written in C: read in a process that can be killed.
 ISOLATED = ("docx", "pptx", "xlsx", "parquet", "pdf", "image", "mail")
 _MAGIC = (
-    (b"%PDF-", "pdf"),
+    (b"%PDF-1.", "pdf"),
+    (b"%PDF-2.", "pdf"),
     (b"\x89PNG\r\n\x1a\n", "image"),
     (b"\xff\xd8\xff", "image"),
-    (b"GIF8", "image"),
+    (b"GIF87a", "image"),
+    (b"GIF89a", "image"),
     (b"BM", "image"),
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
@@ -64,22 +66,33 @@ _MAGIC = (
 )
 _FOREIGN = (
     (b"\xd0\xcf\x11\xe0", "an old or encrypted Office file; save it as docx, xlsx or pptx without a password"),
-    (b"Rar!", "a rar archive; pack it as zip"),
+    (b"Rar!\x1a\x07", "a rar archive; pack it as zip"),
     (b"7z\xbc\xaf", "a 7z archive; pack it as zip"),
     (b"\x1f\x8b", "a gzip archive; pack it as zip"),
 )
+# Texts begin with PK too: PK各大医疗险.
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _PACKAGES = (("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be read: `id` is the path, `path#line`, `path!member`, or the record's own id."""
+    """What could not be read: `id` is the path, `path#row`, `path!member`, or the record's own id.
+
+    `place` is the same but for a record with an id of its own, where it is `path#row`.
+    """
 
     id: str
     error: NlpComplianceError
+    place: str
 
 
 Item = Document | Failure
+
+
+def place_of(item: Item) -> str:
+    """Where the item stands: `path`, `path#row` or `path!member`; no two of a scan share one."""
+    return item.place if isinstance(item, Failure | table.TableDocument) else item.id
 
 
 class Isolated(Protocol):
@@ -101,30 +114,30 @@ class Reader:
 
         Raises OSError when a far table breaks off: its other rows are not bad, and reading can go on later.
         """
-        kind = KIND_OF_SUFFIX.get(path.suffix.lower())
+        kind, name = KIND_OF_SUFFIX.get(path.suffix.lower()), shown(path)
         try:
             if kind in STREAMED:
                 yield from self._streamed(path, kind)
             else:
                 folder = path.parent if isinstance(path, Path) else None
-                yield from self.read_bytes(self._load(path), str(path), folder=folder)
+                yield from self.read_bytes(self._load(path), name, folder=folder)
         except NlpComplianceError as error:
-            yield Failure(str(path), error)
+            yield Failure(name, error, name)
         except Exception as error:
             if not is_far(path) and not isinstance(error, OSError):
                 raise
             # File systems of the cloud have errors of their own, whatever they are called.
-            says = f"{path}: {getattr(error, 'strerror', None) or error}; check the file"
+            says = f"{name}: {getattr(error, 'strerror', None) or error}; check the file"
             if is_far(path) and kind in STREAMED:
                 raise OSError(says) from error
-            yield Failure(str(path), UnreadableFileError(says))
+            yield Failure(name, UnreadableFileError(says), name)
 
     def read_parquet(self, path: Path, name: str) -> Iterator[Item]:
         """Rows of the Parquet file at `path`, which its user calls `name`."""
         try:
             yield from _items(table.read_parquet(path, name, text_column=self.text_column), name)
         except NlpComplianceError as error:
-            yield Failure(name, error)
+            yield Failure(name, error, name)
 
     def read_bytes(self, data: bytes, name: str, *, folder: Path | None = None, depth: int = 0) -> Iterator[Item]:
         """As `read_path`, of bytes in memory. `folder` is where a saved page's pictures may lie."""
@@ -140,28 +153,28 @@ class Reader:
                 if kind == "mail":
                     yield from self._members(mail.attachments(data, name), name, depth)
         except NlpComplianceError as error:
-            yield Failure(name, error)
+            yield Failure(name, error, name)
 
     def _load(self, path: Place) -> bytes:
         if path.suffix.lower() not in KIND_OF_SUFFIX:
             # Films and disk images are no readable kind, whatever their size.
             with path.open("rb") as stream:
-                kind_of(stream.read(_HEAD_BYTES), str(path), whole=False)
-        self.limits.check(str(path), path.stat().st_size, self.limits.max_bytes, "size in bytes")
+                kind_of(stream.read(_HEAD_BYTES), shown(path), whole=False)
+        self.limits.check(shown(path), path.stat().st_size, self.limits.max_bytes, "size in bytes")
         return path.read_bytes()
 
     def _streamed(self, path: Place, kind: str) -> Iterator[Item]:
         if kind == "jsonl":
-            yield from _items(table.read_jsonl(path, text_column=self.text_column), str(path))
+            yield from _items(table.read_jsonl(path, text_column=self.text_column), shown(path))
         elif kind == "csv":
-            yield from _items(table.read_csv(path, text_column=self.text_column), str(path))
+            yield from _items(table.read_csv(path, text_column=self.text_column), shown(path))
         else:
             # The reading child needs no network and no credentials.
             with on_disk(path) as file:
                 if self.isolated:
-                    yield from self.isolated.read(file, str(path), None)
+                    yield from self.isolated.read(file, shown(path), None)
                 else:
-                    yield from self.read_parquet(file, str(path))
+                    yield from self.read_parquet(file, shown(path))
 
     def _members(self, members: Iterable[tuple[str, bytes | InputError]], name: str, depth: int) -> Iterator[Item]:
         if depth >= self.limits.max_nesting:
@@ -171,7 +184,7 @@ class Reader:
         for member, content in members:
             where = f"{name}!{member}"
             if isinstance(content, InputError):
-                yield Failure(where, content)
+                yield Failure(where, content, where)
             else:
                 yield from self.read_bytes(content, where, depth=depth + 1)
 
@@ -267,7 +280,7 @@ def kind_of(data: bytes, name: str, *, whole: bool = True) -> str:
     for magic, advice in _FOREIGN:
         if data.startswith(magic):
             raise UnsupportedFormatError(f"{name}: is {advice}")
-    if data.startswith(b"PK"):
+    if data.startswith(_ZIP):
         return _package_kind(data, name) if whole else "zip"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image"
@@ -306,7 +319,8 @@ def _items(rows: Iterable[table.Row], name: str) -> Iterator[Item]:
         empty = False
         yield Failure(*row) if isinstance(row, tuple) else row
     if empty:
-        yield Failure(name, EmptyTextError(f"{name}: the table has no row with a text; check whether it is complete"))
+        error = EmptyTextError(f"{name}: the table has no row with a text; check whether it is complete")
+        yield Failure(name, error, name)
 
 
 def _beside(folder: Path | None, limits: Limits) -> FindPicture:

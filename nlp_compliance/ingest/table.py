@@ -14,6 +14,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain, islice
 from pathlib import Path
@@ -31,11 +32,10 @@ from nlp_compliance.errors import (
     TextEncodingError,
     UnreadableFileError,
 )
-from nlp_compliance.ingest.places import Place
+from nlp_compliance.ingest.places import Place, shown
 from nlp_compliance.ingest.plain import marked_encoding, paragraph_blocks
 from nlp_compliance.records import BEIJING, Document, Source, is_visible
 
-Row = Document | tuple[str, InputError]
 _FIELDS = {
     "id": ("id", "编号", "序号", "文章id"),
     "text": ("text", "正文", "内容", "文案", "文本", "全文", "content", "body", "article"),
@@ -55,15 +55,33 @@ _LONGEST_LINE = 64_000_000
 _SHOWN = 20
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_DAY = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})(?!\d)|(\d{4})(\d\d)(\d\d)(?!\d)")
+# Seconds or milliseconds since 1970, as crawlers keep them; a table of numbers adds `.0`.
+_STAMP = re.compile(r"(\d{10})(\d{3})?(\.\d*)?")
+# Nothing that is checked is older; an earlier year is a slip.
+_FIRST_YEAR = 1990
+# Where cells come back that no heading names.
+_SURPLUS = "多出的单元格"
+
+
+@dataclass(frozen=True, slots=True)
+class TableDocument(Document):
+    """The document of a row; `place` is `path#row`, whatever id the row gives itself."""
+
+    place: str = ""
+
+
+# A document, or (id, error, place).
+Row = TableDocument | tuple[str, InputError, str]
 
 
 def read_jsonl(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
-    """A document for every good line, `(path#line, error)` for every bad one; blank lines are skipped.
+    """A document for every good line, its id, error and place for every bad one; blank lines are skipped.
 
     In UTF-8, UTF-16, UTF-32 or GB18030. Raises RecordError when no line has the column asked for.
     """
     with path.open("rb") as raw:
-        yield from _jsonl_rows(raw, str(path), text_column)
+        yield from _jsonl_rows(raw, shown(path), text_column)
 
 
 def jsonl_rows(data: bytes, name: str, *, text_column: str | None = None) -> Iterator[Row]:
@@ -100,14 +118,15 @@ def _jsonl_rows(raw: Any, name: str, text_column: str | None) -> Iterator[Row]:
             try:
                 yield _judgeable(record_document(_called(_parsed(line, number), names), where), where)
             except InputError as error:
-                yield where, error
+                yield where, error, where
 
 
-def _judgeable(document: Document, where: str) -> Row:
+def _judgeable(document: TableDocument, where: str) -> Row:
     """The document, or its failure under its own id where there is nothing to read; only here the row is known."""
     if is_visible(document.text):
         return document
-    return document.id, EmptyTextError(f"{where}: the text is empty; send the text as it was or will be published")
+    error = EmptyTextError(f"{where}: the text is empty; send the text as it was or will be published")
+    return document.id, error, where
 
 
 def _jsonl_names(lines: Iterable[tuple[int, bytes | str]], name: str, text_column: str | None) -> dict[str, str]:
@@ -140,14 +159,15 @@ def _parsed(line: bytes | str, number: int) -> object:
         raise kind(f"line {number} is no JSON object: {error}") from error
 
 
-def record_document(record: object, where: str) -> Document:
-    """The document of one record; `where` becomes its id when it has none. Raises RecordError naming the field."""
+def record_document(record: object, where: str) -> TableDocument:
+    """The document of one record; `where` becomes its id when it has none, or a blank one. Raises RecordError naming the field."""
     if not isinstance(record, dict):
         raise RecordError(f"the line holds a {type(record).__name__}; expected an object with a field text")
     text = record.get("text")
     if not isinstance(text, str):
         raise RecordError(f"field text is {'absent' if text is None else type(text).__name__}; expected a string")
-    identifier = record.get("id")
+    stated = record.get("id")
+    identifier = where if stated is None or not str(stated).strip() else str(stated)
     source = Source(
         path=where.rpartition("#")[0],
         media_type="application/jsonl",
@@ -155,30 +175,25 @@ def record_document(record: object, where: str) -> Document:
         extra={k: v for k, v in record.items() if k not in _OWN},
         **{k: str(record[k]) for k in ("title", "author", "account", "url") if record.get(k) is not None},
     )
-    return Document(where if identifier is None else str(identifier), text, paragraph_blocks(text), source)
+    return TableDocument(identifier, text, paragraph_blocks(text), source, place=where)
 
 
 def _day(value: object) -> date | None:
-    if value is None or value == "":
+    if value is None or not str(value).strip():
         return None
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
         return value
     stated = str(value).strip()
-    if stated.isdecimal() and len(stated) in (10, 13):
-        # Seconds or milliseconds since 1970, as crawlers keep them.
-        return datetime.fromtimestamp(int(stated[:10]), BEIJING).date()
-    raw = re.sub("[/.年月]", "-", stated.partition("日")[0])[:10].strip()
-    try:
-        return date.fromisoformat(raw)
-    except ValueError:
-        pass
-    try:
-        year, month, day = raw.split("-")
-        return date(int(year), int(month), int(day))
-    except ValueError as error:
-        raise RecordError(f"field published is {value!r}; expected a day as 2026-01-31") from error
+    if stamp := _STAMP.fullmatch(stated):
+        return datetime.fromtimestamp(int(stamp[1]), BEIJING).date()
+    if found := _DAY.match(stated):
+        year, month, day = (int(part) for part in found.groups() if part is not None)
+        with contextlib.suppress(ValueError):
+            if year >= _FIRST_YEAR:
+                return date(year, month, day)
+    raise RecordError(f"field published is {value!r}; expected a day from {_FIRST_YEAR} on, as 2026-01-31")
 
 
 def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
@@ -186,7 +201,7 @@ def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
     with path.open("rb") as raw:
         encoding = _encoding(raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="", errors="strict") as stream:
-            yield from _csv_rows(stream, str(path), text_column)
+            yield from _csv_rows(stream, shown(path), text_column)
 
 
 def csv_rows(data: bytes, name: str, *, text_column: str | None = None) -> Iterator[Row]:
@@ -222,16 +237,31 @@ def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> I
     head = stream.read(8192)
     stream.seek(0)
     delimiter = max(",\t;|", key=head.partition("\n")[0].count)
+    breaks: list[csv.Error] = []
+    # Strict: a quotation mark that is never closed would make one text of all rows below it.
+    reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
     try:
-        reader = csv.DictReader(stream, delimiter=delimiter, strict=False)
         if not reader.fieldnames:
             raise RecordError(f"{name}: the table has no heading line; the first line must name the columns")
         _check_headings(reader.fieldnames, name)
-        yield from _table_rows(reader, name, text_column, headed=False)
+        yield from _table_rows(_until_break(reader, breaks), name, text_column, headed=False)
     except UnicodeDecodeError as error:
         raise TextEncodingError(f"{name}: {error.reason} at byte {error.start}; save the table as UTF-8") from error
     except csv.Error as error:
-        raise UnreadableFileError(f"{name}: the table breaks off ({error}); export it again as CSV") from error
+        breaks.append(error)
+    for cause in breaks:
+        raise UnreadableFileError(
+            f"{name}: the table breaks off in the row that begins in line {reader.line_num + 1} ({cause}); nothing from "
+            "there on is checked: close the quotation marks, or export the table again as CSV"
+        ) from cause
+
+
+def _until_break(reader: csv.DictReader[str], breaks: list[csv.Error]) -> Iterator[dict[str | Any, str | Any]]:
+    """The rows before a break, which goes to `breaks`: they are good, though rows are looked at ahead."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        breaks.append(error)
 
 
 def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_rows: int = 1_048_576) -> Iterator[Row]:
@@ -327,7 +357,7 @@ def _table_rows(
         try:
             yield _judgeable(record_document(_renamed(row, names), where), where)
         except InputError as error:
-            yield where, error
+            yield where, error, where
 
 
 def _column_names(
@@ -363,7 +393,7 @@ def _renamed(row: Mapping[Any, object], names: dict[str, str]) -> dict[str, obje
     for column, value in row.items():
         if column is None:
             # More cells than headings: the csv module puts the rest under None.
-            out["_rest"] = value
+            out[_SURPLUS] = value
         else:
             out[names.get(str(column), str(column))] = _plain(value)
     # Another column may be called text: the one chosen goes before it.

@@ -7,7 +7,7 @@ switch one off with `enabled: false`. A fault names file, line and reason.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError, with_config
+from pydantic_core import to_json
 
 from nlp_compliance.errors import RulebookError
 from nlp_compliance.records import LABELS, SPAN_LABELS, TAGS, VIOLATION_LABELS
@@ -24,6 +25,21 @@ T = TypeVar("T")
 # libyaml reads the rulebook in an eighth of the time; a PyYAML built without it lacks the class.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS: dict[str, type] = {"laws": Law, "labels": LabelInfo, "rules": Rule}
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    """Plain values only. YAML forbids a key twice in one table; PyYAML would let the last one win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands twice; keep one", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +63,61 @@ def load_rulebook(extra_dirs: Sequence[Path] = ()) -> Rulebook:
             raise RulebookError(f"{folder} holds no .yaml file; see docs/rules.md for the form")
         paths += found
     entries = [entry for path in paths for entry in _entries(path)]
-    rulebook = _assembled(entries, _version(paths))
+    rulebook = _assembled(entries)
     _check_whole(rulebook, entries)
     return rulebook
 
 
-def _version(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for content in sorted(path.read_bytes() for path in paths):
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()[:12]
+def _version(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """A hash of what is in force: of the records, so neither paths and comments nor what was replaced count."""
+    in_force = [[name, [table[key] for key in sorted(table)]] for name, table in tables.items()]
+    return hashlib.sha256(to_json(in_force)).hexdigest()[:12]
 
 
 def _entries(path: Path) -> list[_Entry]:
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RulebookError(f"{path}:{line}: no valid YAML: {error.problem}") from error
-    except UnicodeDecodeError as error:
-        raise RulebookError(f"{path}:1: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    root = _root(path)
     if not isinstance(root, yaml.MappingNode):
         raise RulebookError(f"{path}:1: expected the lists {', '.join(_SECTIONS)} at the top")
     out = []
     for key, value in root.value:
-        if key.value not in _SECTIONS or not isinstance(value, yaml.SequenceNode):
+        name = key.value if isinstance(key, yaml.ScalarNode) else key.id
+        if name not in _SECTIONS or not isinstance(value, yaml.SequenceNode):
             line = key.start_mark.line + 1
-            raise RulebookError(f"{path}:{line}: found {key.value!r}; allowed are the lists {', '.join(_SECTIONS)}")
-        out += [_entry(path, str(key.value), node) for node in value.value]
+            raise RulebookError(f"{path}:{line}: found {name!r}; allowed are the lists {', '.join(_SECTIONS)}")
+        out += [_entry(path, name, node) for node in value.value]
     return out
+
+
+def _root(path: Path) -> yaml.Node | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RulebookError(f"{path}:1: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    # The reader of YAML refuses these characters as well, but does not say where they stand.
+    if bad := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        line = text.count("\n", 0, bad.start()) + 1
+        raise RulebookError(f"{path}:{line}: the character U+{ord(bad.group()):04X} is not allowed; delete it")
+    try:
+        return yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: yaml.MarkedYAMLError) -> RulebookError:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return RulebookError(f"{path}:{line}: no valid YAML: {error.problem}")
 
 
 def _entry(path: Path, section: str, node: yaml.Node) -> _Entry:
     where = f"{path}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
         raise RulebookError(f"{where}: an item of {section} is a table of keys; found {node.value!r}")
-    constructor = yaml.SafeLoader("")
-    data = {str(k): v for k, v in constructor.construct_mapping(node, deep=True).items()}
+    try:
+        data = {str(k): v for k, v in _Constructor().construct_mapping(node, deep=True).items()}
+    except yaml.MarkedYAMLError as error:
+        raise _broken(path, error) from error
+    except ValueError as error:  # a day or number that looks like one and is none, such as 2026-02-30
+        raise RulebookError(f"{where}: {error}") from error
     return _Entry(section, data, where)
 
 
@@ -104,9 +138,10 @@ def _made(entry: _Entry, adapters: dict[str, TypeAdapter[Any]]) -> Any:
         raise RulebookError(f"{entry.where}: {place}: {first['msg']}") from error
 
 
-def _assembled(entries: Sequence[_Entry], version: str) -> Rulebook:
+def _assembled(entries: Sequence[_Entry]) -> Rulebook:
     adapters: dict[str, TypeAdapter[Any]] = {name: _adapter(kind) for name, kind in _SECTIONS.items()}
     tables: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    places: dict[str, str] = {}
     for entry in entries:
         if entry.section == "rules" and entry.data.get("enabled") is False:
             if tables["rules"].pop(str(entry.data.get("id")), None) is None:
@@ -116,17 +151,19 @@ def _assembled(entries: Sequence[_Entry], version: str) -> Rulebook:
             continue
         made = _made(entry, adapters)
         tables[entry.section][made.id] = made
-    return Rulebook(tables["laws"], tables["labels"], tuple(tables["rules"].values()), version)
+        if entry.section == "rules":
+            places[made.id] = entry.where
+    return Rulebook(tables["laws"], tables["labels"], tuple(tables["rules"].values()), _version(tables), places)
 
 
 def _check_whole(rulebook: Rulebook, entries: Sequence[_Entry]) -> None:
-    where = {(e.section, e.data.get("id")): e.where for e in entries}
+    where = {e.data["id"]: e.where for e in entries if e.section == "labels"}
     if lacking := {*LABELS, *TAGS} - rulebook.labels.keys():
         raise RulebookError(f"the rulebook has no entry for {', '.join(sorted(lacking))}")
     for label in rulebook.labels.values():
-        _check_label(rulebook, label, where["labels", label.id])
+        _check_label(rulebook, label, where[label.id])
     for rule in rulebook.rules:
-        _check_rule(rule, where["rules", rule.id])
+        _check_rule(rule, rulebook.places[rule.id])
 
 
 def _check_label(rulebook: Rulebook, label: LabelInfo, where: str) -> None:
@@ -146,6 +183,9 @@ def _check_rule(rule: Rule, where: str) -> None:
         raise RulebookError(f"{where}: rule {rule.id}: kind {rule.kind!r} does not fit label {rule.label!r}")
     if not rule.terms and not rule.patterns:
         raise RulebookError(f"{where}: rule {rule.id} has neither terms nor patterns")
+    for key in ("terms", "patterns", "exceptions", "unless_near"):
+        if not all(item.strip() for item in getattr(rule, key)):
+            raise RulebookError(f"{where}: rule {rule.id}: {key} holds an empty string; delete it or fill it in")
     if not rule.bad or not rule.good:
         raise RulebookError(f"{where}: rule {rule.id} needs one `bad` and one `good` example")
     if not 0.0 < rule.score <= 1.0:

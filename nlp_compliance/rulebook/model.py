@@ -1,4 +1,4 @@
-"""What a rulebook holds. All records are frozen; `Rulebook.version` is a hash of the content it was loaded from."""
+"""What a rulebook holds. All records are frozen; `Rulebook.version` is a hash of the records in force."""
 
 from __future__ import annotations
 
@@ -86,12 +86,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """Everything the product explains itself with."""
+    """Everything the product explains itself with. `places` says of every rule, by its id, in which file and line it
+    stands."""
 
     laws: dict[str, Law]
     labels: dict[str, LabelInfo]
     rules: tuple[Rule, ...]
     version: str
+    places: dict[str, str]
 
     def label(self, identifier: str) -> LabelInfo:
         """Raises KeyError for a label that no table holds."""

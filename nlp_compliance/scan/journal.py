@@ -8,7 +8,7 @@ last task is done; a dataset (`dataset.py`) takes rows out earlier, and what it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,12 +19,12 @@ from nlp_compliance.ingest.places import whole
 from nlp_compliance.scan.tasks import Done
 from nlp_compliance.scan.worker import Row
 
-_ROW, _ERROR, _MARK, _HEAD, _STATE = b"r", b"e", b"m", b"h", b"s"
+_ROW, _ERROR, _MARK, _HEAD, _STATE, _MET = b"r", b"e", b"m", b"h", b"s", b"p"
 
 
 class Journal:
     """The open work file. `done` says what an earlier run of the same command finished, `pending` the bytes of good
-    rows in the file, `state` what the last `cut` kept.
+    rows in the file, `met` the places that were noted, `state` what the last `cut` kept.
 
     Raises InputError when the work file belongs to a different command.
     """
@@ -33,6 +33,7 @@ class Journal:
         self.path = path
         self.done = Done.nothing()
         self.pending = 0
+        self.met: set[str] = set()
         self.state: dict[str, Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if restart:
@@ -50,6 +51,7 @@ class Journal:
         kept = 0
         with self.path.open("rb") as stream:
             place = pending = 0
+            met: list[str] = []
             for line in stream:
                 place += len(line)
                 if not line.endswith(b"\n"):
@@ -65,19 +67,25 @@ class Journal:
                     name, rows = orjson.loads(line[1:])
                     self.done.add((name, rows))
                     self.pending += pending
-                    kept, pending = place, 0
+                    self.met.update(met)
+                    kept, pending, met = place, 0, []
                 elif line.startswith(_STATE):
                     self.state = orjson.loads(line[1:])
                     kept = place
                 elif line.startswith(_ROW):
                     pending += len(line)
+                elif line.startswith(_MET):
+                    met = orjson.loads(line[1:])
         return kept
 
-    def add(self, key: tuple[str, int], rows: Iterable[Row]) -> None:
-        """Writes the rows of one task and its mark; on return they are on the disk."""
+    def add(self, key: tuple[str, int], rows: Iterable[Row], met: Sequence[str] = ()) -> None:
+        """Writes the rows of one task, the places worth noting, and its mark; on return they are on the disk."""
         for row in rows:
             self._file.write((_ERROR if row.failed else _ROW) + row.line + b"\n")
             self.pending += 0 if row.failed else len(row.line) + 2
+        if met:
+            self._file.write(_MET + orjson.dumps(met) + b"\n")
+            self.met.update(met)
         self._file.write(_MARK + orjson.dumps(key) + b"\n")
         self._sync()
 

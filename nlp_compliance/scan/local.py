@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,8 +19,8 @@ import orjson
 from nlp_compliance.checker import Checker
 from nlp_compliance.errors import InputError, NlpComplianceError
 from nlp_compliance.ingest.isolate import starting_children
-from nlp_compliance.ingest.places import Place, is_far, whole
-from nlp_compliance.ingest.reader import Failure, Item, Reader, expand
+from nlp_compliance.ingest.places import Place, is_far, shown, whole
+from nlp_compliance.ingest.reader import Failure, Item, Reader, expand, place_of
 from nlp_compliance.records import Document, Report
 from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.scan.dataset import PART_BYTES, Dataset, part_state
@@ -27,11 +29,13 @@ from nlp_compliance.scan.outputs import write_output
 from nlp_compliance.scan.reposts import Reposts
 from nlp_compliance.scan.summary import Scanned, Summary
 from nlp_compliance.scan.tasks import Task, plan
-from nlp_compliance.scan.worker import Job, Row, Worker
+from nlp_compliance.scan.worker import Job, Row, Worker, around
 
 _BATCH = 64
 # Tasks in flight per worker: enough to keep it busy while the journal is written, few enough to stay small.
 _AHEAD = 3
+# Of the work file; one of another kind is not continued.
+_WORK_FORMAT = 2
 # Tells how much work a finished task was: (weight in bytes, documents).
 Progress = Callable[[int, int], None]
 # Runs tasks and gives (task, rows) in the order of the tasks; local processes or a cluster.
@@ -55,7 +59,7 @@ def scan(checker: Checker, items: Iterable[Item], *, as_of: date | None = None) 
 
 
 def _result(document: Document, result: Report | NlpComplianceError) -> Scanned | Failure:
-    return Scanned(document, result) if isinstance(result, Report) else Failure(document.id, result)
+    return Scanned(document, result) if isinstance(result, Report) else Failure(document.id, result, place_of(document))
 
 
 def errors_path(out: Place) -> Place:
@@ -85,7 +89,7 @@ def scan_to_file(
     kept = _work_path(out, work)
     if retry_errors:
         job = _retry(out, kept, job)
-    judged = _judged(out, job.only) if retry_errors else frozenset()
+    judged = _judged(out, job.only) if job.only is not None else frozenset()
     if restart:
         kept.unlink(missing_ok=True)
     rulebook = load_rulebook(job.settings.rules_dirs)
@@ -99,12 +103,13 @@ def scan_to_file(
         own = frozenset(map(str, (out, kept, errors_path(out))))
         reposts = Reposts(job)
         for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
-            rows = [r for r in reposts.rows(answer) if not judged or r.failed or _marks(r.line) not in judged]
-            journal.add(task.key, rows)
+            done = reposts.rows(answer)
+            rows = [r for r in done if not judged or r.failed or _marks(r.line) not in judged]
+            journal.add(task.key, rows, [r.place for r in done] if job.only is not None else ())
             progress(task.weight, len(rows))
             if dataset is not None:
                 dataset.take(journal, least=PART_BYTES)
-        return _finish(journal, out, rulebook, dataset)
+        return _finish(journal, out, rulebook, dataset, _unmet(out, journal.met) if retry_errors else ())
     finally:
         journal.close()
 
@@ -115,8 +120,9 @@ def _command(
     """What must be the same for a work file to be continued."""
     settings = job.settings
     return {
-        "paths": [str(p) for p in paths],
-        "out": str(out) if is_far(out) else out.name,
+        "format": _WORK_FORMAT,
+        "paths": [shown(p) for p in paths],
+        "out": shown(out if is_far(out) else Path(out.name)),
         "partition_by": partition_by,
         "as_of": job.as_of,
         "text_column": job.text_column,
@@ -147,29 +153,48 @@ def _retry(out: Place, kept: Path, job: Job) -> Job:
     errors = errors_path(out)
     if out.suffix.lower() != ".jsonl" or not out.is_file() or not errors.is_file():
         raise InputError(f"--retry-errors needs {out} as .jsonl and {errors}, both of an earlier scan; scan first")
-    failed = frozenset(str(orjson.loads(line)["id"]) for line in errors.read_bytes().splitlines() if line.strip())
-    return replace(job, only=failed)
+    return replace(job, only=frozenset(_failed_place(line) for line in _error_lines(out)))
 
 
-def _judged(out: Place, ids: frozenset[str] | None) -> frozenset[tuple[str, str]]:
-    """What of `ids` the result holds already: ids may repeat from table to table, and only one of them has failed."""
-    marks = (_marks(row.line) for row in _rows_of(out))
-    return frozenset(mark for mark in marks if ids is None or mark[0] in ids)
+def _error_lines(out: Place) -> list[bytes]:
+    """Lines of the errors file; none where nothing failed."""
+    errors = errors_path(out)
+    return [line for line in errors.read_bytes().split(b"\n") if line.strip()] if errors.is_file() else []
 
 
-def _marks(line: bytes) -> tuple[str, str]:
-    """(id, hash of the text) of a row of the result."""
+def _failed_place(line: bytes) -> str:
+    """Errors files of earlier versions tell the id only."""
     record = orjson.loads(line)
-    return record["id"], record["copy"]["sha256"]
+    return str(record.get("place", record["id"]))
+
+
+def _unmet(out: Place, met: Iterable[str]) -> list[bytes]:
+    """Lines of the errors file that a retry met nothing of: nobody knows that they are mended."""
+    covered = {place for found in met for place in around(found)}
+    return [line for line in _error_lines(out) if _failed_place(line) not in covered]
+
+
+def _judged(out: Place, places: frozenset[str]) -> frozenset[tuple[str | None, str, str]]:
+    """What the result holds already of tables and archives that failed in part and are read again as a whole."""
+    marks = (_marks(row.line) for row in _rows_of(out))
+    return frozenset(mark for mark in marks if not places.isdisjoint(around(mark[0] or mark[1])))
+
+
+def _marks(line: bytes) -> tuple[str | None, str, str]:
+    """(path, id, hash of the text) of a row of the result."""
+    record = orjson.loads(line)
+    return record["source"].get("path"), record["id"], record["copy"]["sha256"]
 
 
 def _rows_of(out: Place) -> Iterator[Row]:
     with out.open("rb") as stream:
         for line in stream:
-            yield Row(False, line.rstrip(b"\n"))
+            yield Row(False, line.rstrip(b"\n"), "")
 
 
-def _finish(journal: Journal, out: Place, rulebook: Rulebook, dataset: Dataset | None) -> Summary:
+def _finish(
+    journal: Journal, out: Place, rulebook: Rulebook, dataset: Dataset | None, unmet: Iterable[bytes]
+) -> Summary:
     if dataset is not None:
         dataset.take(journal)
         _, summary = part_state(journal)
@@ -178,7 +203,7 @@ def _finish(journal: Journal, out: Place, rulebook: Rulebook, dataset: Dataset |
         for line in journal.rows(failed=False):
             summary.add_line(line)
         write_output(out, journal.rows(failed=False), rulebook, list(summary.extras))
-    summary.failed = _write_errors(errors_path(out), journal.rows(failed=True))
+    summary.failed = _write_errors(errors_path(out), chain(journal.rows(failed=True), unmet))
     journal.remove()
     return summary
 
@@ -209,7 +234,16 @@ _worker: Worker | None = None
 
 def _start(job: Job) -> None:
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker(job)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells its workers nothing; they would wait for its tasks for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run(task: Task) -> list[Row]:

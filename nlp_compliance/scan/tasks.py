@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from nlp_compliance.ingest.places import Place
+from nlp_compliance.ingest.places import Place, shown
 from nlp_compliance.ingest.reader import KIND_OF_SUFFIX, STREAMED, Item, Reader, expand
 
 # A task of a table ends with whichever comes first. So many characters keep a worker busy for some two seconds, so that
@@ -16,13 +16,15 @@ CHARACTERS_PER_TASK = 16_384
 FILES_PER_TASK = 16
 # Light files are read many to a task; a poster or a PDF may take seconds and stands alone.
 _LIGHT = ("text", "html")
+# The one character that no path can hold.
+_BETWEEN = "\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """Either `files` to read, or `items` of a table already read.
 
-    `key` names it in the journal: the paths joined by line feeds, or `path` and the number of rows up to its end.
+    `key` names it in the journal: the paths joined by `_BETWEEN`, or `path` and the number of rows up to its end.
     `weight` is its share of the input in bytes, for the progress bar.
     """
 
@@ -48,7 +50,7 @@ class Done:
         if rows:
             self.rows[name] = rows
         else:
-            self.files.update(name.split("\n"))
+            self.files.update(name.split(_BETWEEN))
 
 
 def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
@@ -58,8 +60,8 @@ def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Contain
         kind = KIND_OF_SUFFIX.get(path.suffix.lower())
         if kind in STREAMED:
             yield from _flushed(light)
-            yield from _table_tasks(path, reader, done.rows.get(str(path), 0))
-        elif str(path) not in done.files:
+            yield from _table_tasks(path, reader, done.rows.get(shown(path), 0))
+        elif shown(path) not in done.files:
             if kind not in _LIGHT:
                 yield from _flushed(light)
                 yield _file_task([path])
@@ -78,7 +80,7 @@ def _flushed(light: list[Place]) -> Iterator[Task]:
 
 def _file_task(files: Iterable[Place]) -> Task:
     files = tuple(files)
-    return Task(("\n".join(map(str, files)), 0), files=files, weight=sum(map(_size, files)))
+    return Task((_BETWEEN.join(map(shown, files)), 0), files=files, weight=sum(map(_size, files)))
 
 
 def _table_tasks(path: Place, reader: Reader, first: int) -> Iterator[Task]:
@@ -86,7 +88,7 @@ def _table_tasks(path: Place, reader: Reader, first: int) -> Iterator[Task]:
     for chunk, characters in _chunks(islice(reader.read_path(path), first, None)):
         end += len(chunk)
         # Bytes of the table that these rows stand for, near enough for a progress bar.
-        yield Task((str(path), end), items=chunk, weight=min(size, 3 * characters))
+        yield Task((shown(path), end), items=chunk, weight=min(size, 3 * characters))
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[tuple[tuple[Item, ...], int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from nlp_compliance.checker import Checker, build_checker
 from nlp_compliance.errors import NlpComplianceError
 from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Failure, Item, Reader
+from nlp_compliance.ingest.reader import Failure, Item, Reader, place_of
 from nlp_compliance.records import Document, Report
 from nlp_compliance.scan.tasks import Task
 from nlp_compliance.schema import plain, report_to_dict
@@ -25,6 +26,7 @@ from nlp_compliance.settings import Settings
 _REMEMBERED = 4_096
 MINHASH_PERMUTATIONS = 32
 _SHINGLE_CHARS = 5
+_HELD = re.compile("[#!]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,28 @@ class Job:
     settings: Settings
     as_of: date | None = None
     text_column: str | None = None
-    # Ids to do again; None does all.
+    # Places to do again, each with all that stands in it; None does all.
     only: frozenset[str] | None = None
 
     def wants(self, item: Item) -> bool:
-        return self.only is None or item.id in self.only
+        return self.only is None or not self.only.isdisjoint(around(place_of(item)))
 
     def reader(self) -> Reader:
         return isolated_reader(Reader(Limits.of(self.settings), self.text_column))
 
 
+def around(place: str) -> list[str]:
+    """The place and what holds it: a row stands in a table, a member in an archive."""
+    return [place, *(place[: mark.start()] for mark in _HELD.finditer(place))]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of output as JSON bytes without line feed; `failed` lines go to the errors file."""
+    """One line of output as JSON bytes without line feed; `failed` lines go to the errors file. `place` is its item's."""
 
     failed: bool
     line: bytes
+    place: str
 
 
 class Worker:
@@ -86,7 +94,7 @@ class Worker:
         out: list[Report | Failure] = []
         for key, document in zip(keys, documents, strict=True):
             if key in failed:
-                out.append(Failure(document.id, failed[key]))
+                out.append(Failure(document.id, failed[key], place_of(document)))
             else:
                 self._known.move_to_end(key)
                 out.append(replace(self._known[key], id=document.id, coverage=document.coverage))
@@ -110,12 +118,14 @@ def repeat_row(row: Row, document: Document) -> Row:
     """The row of a document whose text is that of `row`, byte for byte as if it had been scored."""
     record = orjson.loads(row.line)
     if row.failed:
-        return Row(True, orjson.dumps(record | {"id": document.id}))
+        place = place_of(document)
+        return Row(True, orjson.dumps(record | {"id": document.id, "place": place}), place)
     marks = record.pop("copy")
     del record["source"]
     record.pop("extra", None)
     record |= {"id": document.id, "coverage": plain(document.coverage)}
-    return Row(False, orjson.dumps(_placed(record, document, marks), option=orjson.OPT_NON_STR_KEYS))
+    line = orjson.dumps(_placed(record, document, marks), option=orjson.OPT_NON_STR_KEYS)
+    return Row(False, line, place_of(document))
 
 
 def _placed(record: dict[str, object], document: Document, marks: object) -> dict[str, object]:
@@ -128,7 +138,8 @@ def _placed(record: dict[str, object], document: Document, marks: object) -> dic
 
 
 def error_row(failure: Failure) -> dict[str, object]:
-    return {"id": failure.id, "error": {"code": failure.error.code, "message": str(failure.error)}}
+    error = {"code": failure.error.code, "message": str(failure.error)}
+    return {"id": failure.id, "place": failure.place, "error": error}
 
 
 def minhash(text: str) -> str:
@@ -142,6 +153,6 @@ def minhash(text: str) -> str:
 
 def _row(item: Item, outcome: Report | Failure) -> Row:
     if isinstance(outcome, Failure):
-        return Row(True, orjson.dumps(error_row(outcome)))
+        return Row(True, orjson.dumps(error_row(outcome)), outcome.place)
     assert isinstance(item, Document)
-    return Row(False, orjson.dumps(result_row(item, outcome), option=orjson.OPT_NON_STR_KEYS))
+    return Row(False, orjson.dumps(result_row(item, outcome), option=orjson.OPT_NON_STR_KEYS), place_of(item))

@@ -1,16 +1,19 @@
 """Who may call the endpoint: API keys with scopes and a rate, and the one key of the settings.
 
-Where no key exists, anybody on this machine may call; a request that a proxy handed on comes from somewhere else.
+Where no key exists, anybody on this machine may call; a request that a proxy handed on comes from somewhere else. So
+does one that names another host: a foreign page in a browser here may let its own domain lead to this machine.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
@@ -71,6 +74,12 @@ class Access:
         if given or own or proxied or not self.settings.is_loopback or self._keys_exist():
             found = "the key shown is unknown, expired or revoked" if given else "no key was shown"
             raise UnauthorizedError(f"{found}; send the header `Authorization: Bearer <key>` with a valid key")
+        host = request.headers.get("host", "")
+        if not _is_local(host, self.settings.host):
+            raise UnauthorizedError(
+                f"the host {host[:100]!r} is not this machine, and no key was shown; call 127.0.0.1 or localhost, or send "
+                "the header `Authorization: Bearer <key>` with a valid key"
+            )
         return Caller("local", frozenset(keys.SCOPES))
 
     def _find(self, given: str) -> ApiKey | None:
@@ -106,3 +115,16 @@ class Access:
                 f"this key may call {key.rate_per_minute} times a minute; repeat after the time in Retry-After",
                 retry_after_s=int(wait) + 1,
             )
+
+
+def _is_local(host: str, own: str) -> bool:
+    """Whether the header `Host` names this machine. `own` is the address that the server listens on.
+
+    A name without a dot is one of the local network or of a container, which no foreign page can own.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        single = bool(name) and not {".", ":"} & set(name)
+        return single or name == own.lower() or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nlp_compliance import __version__
@@ -28,6 +29,7 @@ from nlp_compliance.web.queue import WorkQueue
 from nlp_compliance.web.rates import open_rates
 
 log = logging.getLogger("nlp_compliance.web")
+_CALLER_LEFT = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -130,6 +132,9 @@ async def _observed(request: Request, call_next: Callable[[Request], Awaitable[R
     started = time.perf_counter()
     try:
         answer = await call_next(request)
+    except ClientDisconnect:
+        # Nobody is there to read it: it only says in log and figures, as other servers do, that the caller left.
+        answer = Response(status_code=_CALLER_LEFT)
     except Exception:
         log.exception("request failed", extra={"request_id": request.state.request_id})
         answer = await request.app.state.fault(request)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import orjson
@@ -13,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from nlp_compliance.errors import InputError, LimitExceededError, ReceiveTimeoutError, TextEncodingError
-from nlp_compliance.web.errors import said_of_fields
+from nlp_compliance.web.errors import MediaTypeError, said_of_fields
 
 M = TypeVar("M", bound=BaseModel)
 _MULTIPART_FRAME_BYTES = 16_384
@@ -21,7 +23,9 @@ _MULTIPART_FRAME_BYTES = 16_384
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The request body. Raises LimitExceededError as soon as more than `limit` bytes have come, ReceiveTimeoutError
-    when it takes longer than `max_receive_seconds`."""
+    when it takes longer than `max_receive_seconds`, MediaTypeError when it is compressed."""
+    if packed := request.headers.get("content-encoding", "").strip():
+        raise MediaTypeError(f"the body is compressed ({packed[:20]}); send it as it is, without Content-Encoding")
     seconds = request.app.state.settings.max_receive_seconds
     chunks, size = [], 0
     try:
@@ -40,15 +44,40 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_body(data: bytes, model: type[M]) -> M:
-    """A validated request. Raises TextEncodingError for bytes that are no UTF-8 text, InputError for anything else."""
+async def read_json(request: Request, limit: int, model: type[M]) -> M:
+    """The validated JSON body, however a program declares it.
+
+    A page of another site can have a browser send a form or plain text here unasked, but no JSON; so what names an
+    `Origin` has to be declared as JSON.
+    """
+    given = request.headers.get("content-type", "")
+    declared = given.partition(";")[0].strip().lower() == "application/json"
+    if "origin" in request.headers and not declared:
+        found = given[:60] or "no content type"
+        raise MediaTypeError(f"the body is declared as {found!r}; send JSON with `Content-Type: application/json`")
+    return validated(_decoded(await read_body(request, limit)), model)
+
+
+def _decoded(data: bytes) -> Any:
     try:
-        return model.model_validate(orjson.loads(data))
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if "surrogate" in str(error):
+            # The standard library lets it pass, so that only the text in which it stands is refused.
+            with suppress(ValueError, RecursionError):
+                return json.loads(data)
         kind = TextEncodingError if "surrogate" in str(error) or "UTF-8" in str(error) else InputError
         raise kind(f"the body is no valid JSON in UTF-8: {error}; send an object as /docs describes it") from error
+
+
+def validated(content: object, model: type[M]) -> M:
+    """Raises TextEncodingError for a lone surrogate, InputError for anything else that `model` does not allow."""
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
-        raise InputError(said_of_fields(error.errors())) from error
+        found = error.errors()
+        kind = TextEncodingError if found[0]["type"] == "string_unicode" else InputError
+        raise kind(said_of_fields(found)) from error
 
 
 async def read_file(request: Request, limit: int) -> tuple[str, bytes]:

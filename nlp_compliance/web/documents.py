@@ -11,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from nlp_compliance.errors import EmptyTextError, InputError, NotReadyError, NotThereError
+from nlp_compliance.errors import EmptyTextError, InputError, NotReadyError, NotThereError, TextTooLongError
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
 from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
-from nlp_compliance.web.body import json_answer, parse_body, read_body, read_file
-from nlp_compliance.web.intake import accept
+from nlp_compliance.web.body import json_answer, read_file, read_json
+from nlp_compliance.web.intake import accept, shown_name
 from nlp_compliance.web.scoring import caller_of
 
 router = APIRouter(tags=["documents"])
@@ -77,7 +77,7 @@ _FORM: dict[str, Any] = {
     summary="Send a file or a text; the answer says where status and result are",
     response_model=Status,
     openapi_extra=_FORM,
-    responses=errors.described(401, 403, 408, 409, 413, 422, 429, 503),
+    responses=errors.described(401, 403, 408, 409, 413, 415, 422, 429, 503),
 )
 async def submit(request: Request) -> Response:
     caller = await caller_of(request, "documents")
@@ -91,12 +91,18 @@ async def submit(request: Request) -> Response:
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         name, data = await read_file(request, limit)
     else:
-        given = parse_body(await read_body(request, limit), TextUpload)
+        given = await read_json(request, limit, TextUpload)
         if not given.text.strip():
             raise EmptyTextError("the text is empty; send the text as it was or will be published")
-        # The ending says that it is text; content without one could be anything.
-        name = given.name if given.name.lower().endswith(".txt") else f"{given.name}.txt"
-        data = given.text.encode()
+        longest = request.app.state.settings.max_text_chars
+        if len(given.text) > longest:
+            raise TextTooLongError(
+                f"the text has {len(given.text)} characters; allowed: {longest} (max_text_chars); split it"
+            )
+        name = shown_name(given.name)
+        name = name if name.lower().endswith(".txt") else f"{name}.txt"
+        # Content decides how a file is read; the mark of UTF-8 says that this is no package, picture or PDF.
+        data = given.text.encode("utf-8-sig")
     upload = await run_in_threadpool(
         accept, desk.database, desk.files, name=name, data=data, key=caller.key, idempotency_key=key
     )

@@ -28,6 +28,12 @@ class Kind:
     todo: str
 
 
+class MediaTypeError(errors.InputError):
+    """The body is not of a kind that the route takes."""
+
+    code = "media_type"
+
+
 _LATER = "repeat after the seconds in `Retry-After`"
 _NO_ROUTE = "see /docs for routes and methods"
 # The one table: statuses of answers, the OpenAPI document, /docs and docs/api.md follow it. Where a class is not
@@ -72,6 +78,13 @@ KINDS = (
         errors.LimitExceededError,
         "the body is over `max_upload_bytes` or holds more than `max_batch_texts` texts",
         "send less at a time",
+    ),
+    Kind(
+        "media_type",
+        415,
+        MediaTypeError,
+        "a page sent a body that is not declared as `application/json`, or the body is compressed",
+        "send `Content-Type: application/json` and no `Content-Encoding`",
     ),
     Kind(
         "input_invalid",

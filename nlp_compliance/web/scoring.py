@@ -7,17 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from nlp_compliance.errors import LimitExceededError, NlpComplianceError
+from nlp_compliance.errors import InputError, LimitExceededError, NlpComplianceError
 from nlp_compliance.records import Document, Report, Source
 from nlp_compliance.schema import report_to_dict
 from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
-from nlp_compliance.web.body import body_schema, json_answer, parse_body, read_body
+from nlp_compliance.web.body import body_schema, json_answer, read_json, validated
 from nlp_compliance.web.openapi import BATCH_ANSWER, REPORT_ANSWER
-from nlp_compliance.web.schemas import BatchRequest, ScoreRequest
+from nlp_compliance.web.schemas import BatchRequest, ReceivedBatch, ScoreRequest, id_of
 
 router = APIRouter(tags=["score"])
-_REFUSALS = errors.described(401, 403, 408, 413, 422, 429, 503)
+_REFUSALS = errors.described(401, 403, 408, 413, 415, 422, 429, 503)
 
 
 async def caller_of(request: Request, scope: str) -> Caller:
@@ -42,7 +42,7 @@ def place_of(request: Request, caller: Caller) -> str:
 async def score(request: Request) -> Response:
     caller = await caller_of(request, "score")
     state = request.app.state
-    item = parse_body(await read_body(request, state.settings.max_upload_bytes), ScoreRequest)
+    item = await read_json(request, state.settings.max_upload_bytes, ScoreRequest)
     (result,) = await state.queue.run(place_of(request, caller), [_document(item)])
     if isinstance(result, BaseException):
         raise result
@@ -59,26 +59,35 @@ async def score(request: Request) -> Response:
 async def score_batch(request: Request) -> Response:
     caller = await caller_of(request, "score")
     state = request.app.state
-    batch = parse_body(await read_body(request, state.settings.max_upload_bytes), BatchRequest)
+    batch = await read_json(request, state.settings.max_upload_bytes, ReceivedBatch)
     if len(batch.items) > state.settings.max_batch_texts:
         raise LimitExceededError(
             f"{len(batch.items)} texts in one batch; allowed: {state.settings.max_batch_texts} (max_batch_texts); "
             "send several batches"
         )
-    documents = [_document(item) for item in batch.items]
-    results = await state.queue.run(place_of(request, caller), documents)
-    state.metrics.reports(results)
-    return json_answer({"results": [_row(request, d, r) for d, r in zip(documents, results, strict=True)]})
+    read = [_read(item) for item in batch.items]
+    results = iter(await state.queue.run(place_of(request, caller), [d for d in read if isinstance(d, Document)]))
+    outcomes = [next(results) if isinstance(found, Document) else found for found in read]
+    state.metrics.reports(outcomes)
+    rows = [_row(request, id_of(item), outcome) for item, outcome in zip(batch.items, outcomes, strict=True)]
+    return json_answer({"results": rows})
+
+
+def _read(item: object) -> Document | InputError:
+    try:
+        return _document(validated(item, ScoreRequest))
+    except InputError as error:
+        return error
 
 
 def _document(item: ScoreRequest) -> Document:
     return Document(id=item.id, text=item.text, source=Source(published=item.published))
 
 
-def _row(request: Request, document: Document, result: Report | BaseException) -> dict[str, Any]:
+def _row(request: Request, identifier: str, result: Report | BaseException) -> dict[str, Any]:
     if isinstance(result, NlpComplianceError):
-        return {"id": document.id, "error": errors.shape(result.code, str(result), request)}
+        return {"id": identifier, "error": errors.shape(result.code, str(result), request)}
     if isinstance(result, BaseException):
         said = "a fault of this server with this text; send it alone once, then report the request_id"
-        return {"id": document.id, "error": errors.shape("internal", said, request)}
+        return {"id": identifier, "error": errors.shape("internal", said, request)}
     return report_to_dict(result)

@@ -4,6 +4,7 @@ import pytest
 
 from nlp_compliance.detect.lexical import LexicalDetector
 from nlp_compliance.records import VIOLATION_LABELS, Document
+from nlp_compliance.rulebook import load_rulebook
 from nlp_compliance.text.parse import parse
 
 
@@ -73,3 +74,21 @@ def test_advisory_rules_are_off_by_default(rulebook, detector):
     assert detector.detect([document]) == [[]]
     (hits,) = LexicalDetector(rulebook, advisory=True).detect([document])
     assert {h.verdict for h in hits} == {"advisory"}
+
+
+WRITTEN_AS_PEOPLE_DO = """
+rules:
+  - id: company.slogan
+    label: absolute_claim
+    kind: violation
+    terms: [NO.1 沁河, 沁河稱王, ＴＯＰ沁河]
+    exceptions: [沁河稱王杯, 'ＴＯＰ沁河(醫院|[一-龥]校)']
+    bad: [认准NO.1 沁河, 沁河称王, 沁河稱王, TOP沁河]
+    good: [沁河称王杯开赛, TOP沁河医院开诊, TOP沁河學校开学]
+"""
+
+
+def test_terms_and_exceptions_count_in_any_spelling(tmp_path):
+    (tmp_path / "own.yaml").write_text(WRITTEN_AS_PEOPLE_DO, encoding="utf-8")
+    own = LexicalDetector(load_rulebook([tmp_path]))
+    assert labels(own, "放心，No.1 沁河") == {"absolute_claim"} and labels(own, "沁河稱王盃") == set()

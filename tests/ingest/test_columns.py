@@ -56,12 +56,38 @@ def test_a_line_that_never_ends_is_not_read_whole(monkeypatch, tmp_path):
         ("2026-11-02T23:30:00+08:00", date(2026, 11, 2)),
         (1793489400, date(2026, 11, 1)),
         (1793489400000, date(2026, 11, 1)),
+        ("2026/1/5 9:30", date(2026, 1, 5)),
+        ("2026-1-5 09:30:00", date(2026, 1, 5)),
+        ("20261102", date(2026, 11, 2)),
+        ("1793489400.0", date(2026, 11, 1)),
         ("", None),
+        (" ", None),
     ],
 )
 def test_days(stated, meant):
     (document,) = READER.read_bytes(lines({"text": "正文", "published": stated}), "a.jsonl")
     assert document.source.published == meant
+
+
+@pytest.mark.parametrize("stated", ["26/1/5", "2026-13-01", "0026-01-05", "昨天"])
+def test_what_is_no_day_fails_its_row_and_says_so(stated):
+    (failure,) = READER.read_bytes(lines({"text": "正文", "published": stated}), "a.jsonl")
+    assert failure.id == "a.jsonl#1" and stated in str(failure.error) and "2026-01-31" in str(failure.error)
+
+
+@pytest.mark.parametrize("rows", [3, 120])
+def test_a_quotation_mark_that_is_never_closed_hides_nothing(tmp_path, rows):
+    texts = [f'{n},"第{n}条：今天天气不错"' for n in range(rows)]
+    texts[-1] = texts[-1][:-1]
+    (tmp_path / "a.csv").write_text("\n".join(["id,正文", *texts, "x,政府兜底"]), "utf-8")
+    *good, failure = READER.read_path(tmp_path / "a.csv")
+    assert [d.id for d in good] == [str(n) for n in range(rows - 1)]
+    assert failure.id == str(tmp_path / "a.csv") and f"line {rows + 1} " in str(failure.error)
+
+
+def test_a_blank_id_and_surplus_cells():
+    first, second = READER.read_bytes("id,正文\n ,政府兜底\n2,政府兜底,多的\n".encode(), "a.csv")
+    assert first.id == "a.csv#1" and second.source.extra == {"多出的单元格": ["多的"]}
 
 
 def test_folders_of_partitioned_parquet_are_columns(tmp_path):

@@ -70,6 +70,12 @@ def test_unreadable(data, name, said):
     assert isinstance(failure.error, InputError) and said in str(failure.error)
 
 
+@pytest.mark.parametrize("text", ["PK各大医疗险", "GIF8动图", "%PDF-说明", "Rar!压缩包"])
+def test_texts_that_begin_as_other_formats_do_are_texts(text):
+    (document,) = READER.read_bytes(text.encode(), "a.txt")
+    assert document.text == text
+
+
 def test_content_decides_before_the_extension():
     (document,) = READER.read_bytes(b"<!DOCTYPE html><p>99</p>", "a.txt")
     assert document.source.media_type == "text/html"

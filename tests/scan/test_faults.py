@@ -89,6 +89,58 @@ def test_a_retry_that_was_killed_goes_on(tmp_path, monkeypatch, moment):
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_workers_end_with_a_scan_that_is_killed(tmp_path):
+    folder, out = mixed(tmp_path / "in", rows=3_000), tmp_path / "out.jsonl"
+    running = subprocess.Popen(command(folder, out, 2), env=ENVIRONMENT, start_new_session=True)
+    part = out.with_name("out.jsonl.part")
+    while running.poll() is None and not (part.exists() and part.stat().st_size > 5_000):
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until and lives(running.pid):
+            time.sleep(0.1)
+        assert not lives(running.pid)
+    finally:
+        if lives(running.pid):
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def lives(group: int) -> bool:
+    """Whether any process of the group runs; those that ended and wait to be collected do not."""
+    stats = (p.read_text().rpartition(")")[2].split() for p in Path("/proc").glob("[0-9]*/stat") if p.exists())
+    return any(int(own) == group and state not in "ZX" for state, _, own, *_ in stats)
+
+
+def test_a_name_with_a_line_feed_is_not_done_twice(tmp_path, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "a\nb.txt").write_text(AD, "utf-8")
+    (folder / "c.pdf").write_bytes(b"%PDF-1.7 nothing")
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, "remove", killed)
+        scan_to_file([folder], out, JOB, engine=in_this_process)
+    assert scan_to_file([folder], out, JOB, engine=in_this_process).documents == 1
+
+
+def test_a_name_that_is_no_utf8_is_read_and_shown(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    name = os.fsencode(folder) + b"/\xb9\xe3.txt"
+    try:
+        Path(os.fsdecode(name)).write_text(AD, "utf-8")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    (folder / "b.csv").write_text(f"id,正文\n1,{AD}\n", "utf-8")
+    assert scan_to_file([folder], out, JOB, engine=in_this_process).documents == 2
+    assert f"{folder}/\\xb9\\xe3.txt" in {json.loads(line)["id"] for line in lines(out)}
+
+
 def test_a_scan_does_not_read_what_it_writes(tmp_path):
     (tmp_path / "a.txt").write_text(AD, "utf-8")
     (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 nothing")

@@ -158,9 +158,36 @@ def test_retry_leaves_rows_of_other_tables_alone_that_have_the_same_id(tmp_path)
     assert sorted(r["id"] for r in rows) == ["1", "1", "2", "2"] and len({r["copy"]["sha256"] for r in rows}) == 4
 
 
+def test_retry_judges_a_mended_row_under_its_own_id_and_keeps_what_it_did_not_meet(tmp_path):
+    source, gone, out = tmp_path / "a.jsonl", tmp_path / "gone.pdf", tmp_path / "out.jsonl"
+    long = json.dumps({"id": "3", "text": AD * 9})
+    source.write_text("\n".join([json.dumps({"id": "1", "text": AD}), "{broken", long]), "utf-8")
+    gone.write_bytes(b"%PDF-1.7 nothing")
+    job = Job(Settings(detectors=("lexical",), max_text_chars=100))
+    assert scan_to_file([tmp_path], out, job, engine=in_this_process).failed == 3
+    errors = [json.loads(line) for line in lines(errors_path(out))]
+    places = {e["place"]: e["id"] for e in errors}
+    assert places == {f"{source}#2": f"{source}#2", f"{source}#3": "3", str(gone): str(gone)}
+    source.write_text("\n".join([json.dumps({"id": str(i), "text": f"{i}{AD}"}) for i in (1, 2, 3)]), "utf-8")
+    gone.unlink()
+    summary = scan_to_file([tmp_path], out, job, engine=in_this_process, retry_errors=True)
+    assert [json.loads(line)["id"] for line in out.read_text("utf-8").splitlines()] == ["1", "2", "3"]
+    assert summary.failed == 1 and json.loads(errors_path(out).read_bytes())["place"] == str(gone)
+
+
+def test_retry_of_a_table_that_broke_off_adds_only_what_is_new(tmp_path):
+    source, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    source.write_text(f'正文\n"甲：{AD}"\n"乙：{AD}\n"丙：{AD}"\n', "utf-8")
+    assert scan_to_file([source], out, JOB, engine=in_this_process).failed == 1
+    source.write_text(f'正文\n"甲：{AD}"\n"乙：{AD}"\n"丙：{AD}"\n', "utf-8")
+    assert scan_to_file([source], out, JOB, engine=in_this_process, retry_errors=True).failed == 0
+    ids = [json.loads(line)["id"] for line in out.read_text("utf-8").splitlines()]
+    assert ids == [f"{source}#{n}" for n in (1, 2, 3)] and not errors_path(out).exists()
+
+
 def test_a_work_file_of_another_command_is_left_alone(tmp_path):
     journal = Journal(tmp_path / "o.jsonl.part", {"paths": ["elsewhere"]})
-    journal.add(("elsewhere", 0), [Row(False, b"{}")])
+    journal.add(("elsewhere", 0), [Row(False, b"{}", "elsewhere")])
     journal.close()
     with pytest.raises(InputError, match="--restart"):
         scan_to_file([SAMPLES], tmp_path / "o.jsonl", JOB, engine=in_this_process)
@@ -172,14 +199,14 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     out = tmp_path / "out.jsonl"
     real, written = Journal.add, []
 
-    def full(self, key, rows):
+    def full(self, key, rows, met=()):
         if len(written) == 2:
             # Half a task reaches the disk before it is full.
             self._file.write(b"r" + rows[0].line[:20])
             self._file.flush()
             raise OSError(28, "No space left on device")
         written.append(key)
-        real(self, key, rows)
+        real(self, key, rows, met)
 
     monkeypatch.setattr(Journal, "add", full)
     with pytest.raises(OSError, match="No space"):

@@ -1,5 +1,6 @@
 """The endpoint as a platform calls it: good, empty, huge, broken; one error shape on every path."""
 
+import asyncio
 import json
 
 import pytest
@@ -32,6 +33,37 @@ def test_a_batch_keeps_order_and_a_bad_text_fails_alone(client):
     assert results[1]["error"]["code"] == "text_empty" and results[0]["risk"] == "high" and results[2]["risk"] == "none"
 
 
+def test_a_wrong_type_or_a_lone_surrogate_in_a_batch_fails_alone(client):
+    body = b'{"items": [{"id": "a", "text": "\\ud800"}, {"id": "b", "text": 5}, 7, {"id": "\\ud800", "text": "a"}, {"id": "c", "text": "a"}]}'
+    answer = client.post("/v1/score/batch", content=body, headers={"Content-Type": "application/json"})
+    results = answer.json()["results"]
+    assert [r["id"] for r in results] == ["a", "b", "", "", "c"] and results[4]["risk"] == "none"
+    codes = [r["error"]["code"] for r in results[:4]]
+    assert codes == ["text_encoding", "input_invalid", "input_invalid", "text_encoding"]
+
+
+def test_a_caller_who_leaves_is_no_fault(client, caplog):
+    async def leave() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def unheard(_) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/score",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+    }
+    with caplog.at_level("INFO", "nlp_compliance.web"):
+        asyncio.run(client.app(scope, leave, unheard))
+    (record,) = (r for r in caplog.records if r.name == "nlp_compliance.web")
+    assert record.levelname == "INFO" and record.status == 499
+    counted = client.get("/metrics").text
+    assert 'status="499"' in counted and 'status="5' not in counted
+
+
 # fmt: off
 BROKEN = [
     ("empty text",       {"json": {"text": ""}},                                  422, "text_empty"),
@@ -50,7 +82,8 @@ BROKEN = [
 
 @pytest.mark.parametrize(("request_arguments", "status", "code"), [c[1:] for c in BROKEN], ids=[c[0] for c in BROKEN])
 def test_broken_requests_say_what_is_wrong(client, request_arguments, status, code):
-    assert assert_error(client.post("/v1/score", **request_arguments), status, code)
+    headers = {"Content-Type": "application/json"}
+    assert assert_error(client.post("/v1/score", headers=headers, **request_arguments), status, code)
 
 
 def test_a_batch_over_the_limit_is_refused_whole(client):

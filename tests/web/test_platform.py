@@ -1,5 +1,6 @@
 """What a platform uses: keys with scope, rate and expiry; files in the background; signed webhooks; metrics; the client."""
 
+import hashlib
 import json
 import threading
 import time
@@ -59,6 +60,17 @@ def test_a_text_can_be_sent_instead_of_a_file(desk):
     assert answer.status_code == 202
     settle(state)
     assert platform.client.get(answer.json()["result_url"]).json()["results"][0]["name"] == "推文.txt"
+
+
+@pytest.mark.parametrize(("given", "name"), [("", "未命名.txt"), ("a/", "a.txt"), ("稿.TXT", "稿.TXT")])
+def test_a_text_is_text_whatever_its_name_and_beginning(tmp_path, given, name):
+    with running(tmp_path) as (app, state):
+        client = Platform(app, new_key(state)).client
+        answer = client.post("/v1/documents", json={"text": f"PK{AD}", "name": given}).json()
+        settle(state)
+        (row,) = client.get(answer["result_url"]).json()["results"]
+    assert row["name"] == name and row["report"]["risk"] == "high"
+    assert row["text_sha256"] == hashlib.sha256(f"PK{AD}".encode()).hexdigest()
 
 
 def test_the_name_of_a_media_type_may_be_written_in_any_case(desk):
@@ -299,9 +311,12 @@ def test_the_client_scores_sends_waits_and_tells_errors_apart(tmp_path):
     with running(tmp_path) as (app, state), served(app) as url:
         client = Client(url, new_key(state))
         assert client.score(AD, id="x").risk == "high"
+        (alone,) = client.score_many([Document("3", "\ud800")])
+        assert isinstance(alone, RemoteError) and alone.code == "text_encoding"
         first, second = client.score_many([Document("1", AD), Document("2", " ")])
         assert isinstance(first, Report) and isinstance(second, RemoteError) and second.code == "text_empty"
         upload = client.submit(AD.encode(), '海报"1.txt', idempotency_key="p1")
+        assert upload.name == '海报"1.txt'
         result = client.wait(upload.id, pause_s=0.05)
         assert result.documents[0].report.risk == "high" and result.documents[0].state == "open"
         assert client.submit(AD.encode(), "海报.txt", idempotency_key="p1").id == upload.id
@@ -312,6 +327,48 @@ def test_the_client_scores_sends_waits_and_tells_errors_apart(tmp_path):
         with pytest.raises(RemoteError) as refused:
             Client(url, "nc_wrong_key").labels()
         assert refused.value.status == 401
+
+
+# fmt: off
+NOT_TO_BE_SENT = [
+    ("no scheme",       lambda: Client("compliance.example")),
+    ("other scheme",    lambda: Client("file:///etc/passwd")),
+    ("no host",         lambda: Client("https://")),
+    ("no port",         lambda: Client("http://compliance.example:http")),
+    ("blank",           lambda: Client("http://compliance example")),
+    ("key",             lambda: Client("http://127.0.0.1", "密钥")),
+    ("idempotency key", lambda: Client("http://127.0.0.1").submit(b"", "a", idempotency_key="海报-17")),
+    ("signature",       lambda: read_webhook("whsec_AAAA", {"webhook-id": "1", "webhook-timestamp": "1", "webhook-signature": "签"}, b"")),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("use", [c[1] for c in NOT_TO_BE_SENT], ids=[c[0] for c in NOT_TO_BE_SENT])
+def test_the_client_says_at_once_what_cannot_be_sent(use):
+    with pytest.raises(InputError):
+        use()
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"results": [5]}', b"\xff"])
+def test_the_client_tells_an_answer_that_is_none(answer):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{server.server_port}")
+        for call in (lambda: client.score(AD), lambda: client.score_many([]), lambda: client.submit(b"", "a")):
+            with pytest.raises(RemoteError) as refused:
+                call()
+            assert refused.value.code == "answer_invalid"
+        server.shutdown()
 
 
 def test_the_client_waits_as_long_as_a_busy_server_asks(tmp_path):

@@ -17,6 +17,8 @@ from nlp_compliance.web.intake import shown_name
 from nlp_compliance.web.logs import JsonLines
 from tests.web.acting import AD, Person, running, settle
 from tests.web.browser import served
+from tests.web.test_api import assert_error
+from tests.web.test_platform import new_key
 
 
 def page_routes(app, method: str) -> list[str]:
@@ -163,10 +165,11 @@ def test_no_line_of_the_log_can_be_faked_and_none_holds_the_text(desk):
 def test_a_slow_body_is_given_up_and_an_endless_one_is_cut(tmp_path):
     with running(tmp_path, max_receive_seconds=1, max_upload_bytes=10_000) as (app, _), served(app) as url:
         port = int(url.rpartition(":")[2])
-        slow = raw(port, b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n" + b'{"text": "')
+        head = b"Host: localhost\r\nContent-Type: application/json\r\n"
+        slow = raw(port, b"POST /v1/score HTTP/1.1\r\n" + head + b"Content-Length: 500\r\n\r\n" + b'{"text": "')
         assert b" 408 " in slow and b"receive_timeout" in slow
         chunk = b"2000\r\n" + b"a" * 0x2000 + b"\r\n"
-        endless = raw(port, b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 3)
+        endless = raw(port, b"POST /v1/score HTTP/1.1\r\n" + head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 3)
         assert b" 413 " in endless and b"limit_exceeded" in endless
         login = raw(port, b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
         assert b" 413 " in login
@@ -199,3 +202,15 @@ def test_a_page_survives_what_a_text_may_hold(desk):
     with state.database.reading() as session:
         assert session.get(StoredDocument, documents[1].id).text == f"{AD}\ufffd{AD}"
     assert reviewer.get("/").status_code == 200
+
+
+def test_without_a_key_only_a_host_that_is_this_machine_is_answered(tmp_path):
+    with running(tmp_path, host="127.0.0.2") as (app, state):
+        for host in ("localhost", "127.0.0.1:8000", "127.8.0.1", "[::1]:8000", "127.0.0.2", "compliance:8000"):
+            assert TestClient(app).get("/v1/rules", headers={"Host": host}).status_code == 200, host
+        for host in ("rebound.example", "rebound.example:8000", "10.0.0.1", "localhost.rebound.example", "[", ""):
+            answer = TestClient(app).get("/v1/rules", headers={"Host": host})
+            assert "Bearer" in assert_error(answer, 401, "unauthorized"), host
+        key = new_key(state)
+        shown = {"Host": "rebound.example", "Authorization": f"Bearer {key}"}
+        assert TestClient(app).get("/v1/rules", headers=shown).status_code == 200
