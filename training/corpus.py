@@ -20,6 +20,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nlp_compliance.records import DISCLOSURE_TAGS, MISSING_LABELS, POINTER_TAG, SPAN_LABELS, missing_labels
@@ -194,6 +195,7 @@ def _example(header: dict[str, str], marked: str, where: str) -> Example:
     )
 
 
+@lru_cache(maxsize=1)
 def known_names() -> tuple[str, ...]:
     """Names of real plans and insurers that no corpus text may carry."""
     lines = (Path(__file__).parent / "known_names.txt").read_text(encoding="utf-8").splitlines()
