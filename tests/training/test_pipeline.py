@@ -188,7 +188,7 @@ def test_replay_shows_all_of_the_extra_texts_and_a_part_of_the_corpus(tmp_path, 
     new = [replace(e, id=f"new-{i}", group=f"new-{i}") for i, e in enumerate(documents[:5])]
     extra = tmp_path / "extra.jsonl"
     extra.write_text("".join(json.dumps(e.as_json(), ensure_ascii=False) + "\n" for e in new), encoding="utf-8")
-    options = ["--out", str(tmp_path), "--augment", "0", "--extra", str(extra)]
+    options = ["--out", str(tmp_path), "--augment", "0", "--names", "0", "--extra", str(extra)]
     sizes = {}
     for share in ("1", "0.2"):
         args = finetune.make_parser().parse_args([*options, "--replay", share])
