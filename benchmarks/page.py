@@ -77,7 +77,7 @@ def cleared(timings: Sequence[Timing]) -> str:
     return f"""## Texts that sell nothing
 
 {product.documents} validation texts that look like promotion and are none, {product.characters:,} characters. The linear model clears a part of them,
-which makes the product {product.share_of(everything):.2f} times as fast on them; of articles about other things it clears nearly all.
+which makes the product {product.share_of(everything):.2f} times as fast on them.
 
 {table(["way", "characters/s", "documents/s", "spread"], rows)}
 """
