@@ -25,6 +25,8 @@ ACTIONS = {
 }
 LONGEST_REASON = 2_000
 REOPENED = "document.reopen"
+# (label, start, end)
+Place = tuple[str, int | None, int | None]
 # What no text of a person needs, and PostgreSQL (NUL) or YAML (the others) refuse.
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -103,15 +105,19 @@ def decide(
     return decision
 
 
-def additions(decisions: Sequence[tuple[Decision, str]]) -> set[tuple[str, int | None, int | None]]:
-    """(label, start, end) of the findings that people added and did not take back."""
-    standing: set[tuple[str, int | None, int | None]] = set()
+def place_of(decision: Decision) -> Place:
+    """What an added finding is known by, since it has no number in the report."""
+    return decision.label, decision.start, decision.end
+
+
+def additions(decisions: Sequence[tuple[Decision, str]]) -> set[Place]:
+    """The findings that people added and did not take back."""
+    standing: set[Place] = set()
     for decision, _ in decisions:
-        place = (decision.label, decision.start, decision.end)
         if decision.action == "add":
-            standing.add(place)
+            standing.add(place_of(decision))
         elif decision.action == "withdraw":
-            standing.discard(place)
+            standing.discard(place_of(decision))
     return standing
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from nlp_compliance.report.segments import Segment, cut
 from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.store.decisions import place_of
 from nlp_compliance.store.schema import Decision, StoredDocument
 
 _RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
@@ -60,7 +61,9 @@ def shown_findings(
         out.append(Shown(number, finding, own))
     for place, (decision, name) in enumerate(decisions):
         if decision.action == "add":
-            back = [(d, n) for d, n in decisions[place:] if d.action == "withdraw" and _place(d) == _place(decision)]
+            back = [
+                (d, n) for d, n in decisions[place:] if d.action == "withdraw" and place_of(d) == place_of(decision)
+            ]
             text = document.text[decision.start : decision.end]
             finding = {
                 "label": decision.label,
@@ -79,10 +82,6 @@ def shown_findings(
             }
             out.append(Shown(len(out) + 1, finding, (*back[:1], (decision, name))))
     return out
-
-
-def _place(decision: Decision) -> tuple[str, int | None, int | None]:
-    return decision.label, decision.start, decision.end
 
 
 def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[tuple[Segment, str]]:
