@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from nlp_compliance.detect.lexical import LexicalDetector
 from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.resolve import Thresholds, resolve
 from nlp_compliance.errors import BundleError, EmptyTextError, NlpComplianceError, TextTooLongError
-from nlp_compliance.records import Document, Hit, ModelVersion, ParsedDocument, Report, is_visible
+from nlp_compliance.records import BEIJING, Document, Hit, ModelVersion, ParsedDocument, Report, is_visible
 from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.settings import Settings
 from nlp_compliance.text.parse import parse
@@ -82,7 +82,7 @@ class Checker:
 
     def _report(self, parsed: ParsedDocument, hits: Sequence[Hit], as_of: date | None) -> Report:
         document = parsed.document
-        day = as_of or document.source.published or date.today()
+        day = as_of or document.source.published or datetime.now(BEIJING).date()
         resolved = resolve(parsed, hits, self.rulebook, self.thresholds, day)
         return Report(
             id=document.id,

@@ -1,6 +1,6 @@
 """The whole way of one document, on rules and on the shipped model."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -56,6 +56,18 @@ def test_the_day_decides_the_law(rules_checker):
     assert rules_checker.check(published, as_of=date(2026, 1, 1)).as_of == date(2026, 1, 1)
     laws = {b.law for f in rules_checker.check(published).findings for b in f.basis}
     assert "金融产品网络营销管理办法" not in laws
+
+
+def test_without_a_day_the_law_is_that_of_today_in_beijing(rules_checker, monkeypatch):
+    moment = datetime(2026, 9, 29, 16, 30, tzinfo=UTC)  # half past midnight of the 30th in Beijing
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return moment.astimezone(tz)
+
+    monkeypatch.setattr("nlp_compliance.checker.datetime", Clock)
+    assert rules_checker.check(Document("", AD)).as_of == date(2026, 9, 30)
 
 
 @pytest.mark.parametrize(

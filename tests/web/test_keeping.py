@@ -10,6 +10,7 @@ from sqlalchemy import text as sql
 from nlp_compliance.errors import StoreError
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import Reader
+from nlp_compliance.records import BEIJING
 from nlp_compliance.settings import Settings
 from nlp_compliance.store import audit, backup, retention, search, statistics
 from nlp_compliance.store.database import Database, sqlite_url
@@ -77,7 +78,8 @@ def test_filters_by_day_person_verdict_and_order(desk):
         me = session.execute(sql("SELECT id FROM users WHERE name = '王审'")).scalar_one()
     reviewer.post(f"/documents/{bad.id}/assignment", to=me)
     reviewer.post(f"/documents/{bad.id}/verdict", verdict="block", reason="兜底")
-    today = now().date().isoformat()
+    # From 16:00 UTC on it is tomorrow in Beijing, whose days the desk counts.
+    today = now().astimezone(BEIJING).date().isoformat()
     for query, count in (
         (f"since={today}", 1),
         (f"until={today}", 2),
