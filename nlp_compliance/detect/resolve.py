@@ -192,7 +192,7 @@ def _violations(
                 if finding is not None:
                     findings.append(finding)
     findings.sort(key=lambda f: (f.start or 0, f.end or 0, f.label, f.verdict))
-    if any(f.verdict == "violation" and f.score >= thresholds.any_violation for f in findings):
+    if any(f.verdict == "violation" and not f.review and f.score >= thresholds.any_violation for f in findings):
         return findings
     return _for_review(findings)
 

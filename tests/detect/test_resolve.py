@@ -153,6 +153,19 @@ def test_a_text_is_accused_only_where_one_violation_is_sure(rulebook, surest, su
     assert not any(f.review for f in resolved.findings if f.label in MISSING_LABELS)
 
 
+def test_a_word_that_is_itself_in_doubt_makes_no_other_finding_sure(rulebook):
+    hits = [
+        SELLS,
+        document("state_underwriting", 0.05),
+        document("coverage_exaggeration", 0.6),
+        hit("state_underwriting", "政府兜底", 0.85, "lexical", rule="own-1"),
+        hit("coverage_exaggeration", "住院能报", 0.6),
+    ]
+    resolved = resolve(parse(Document("", TEXT)), hits, rulebook, Thresholds({"any_violation": 0.75}), DAY)
+    found = {f.label: f.review for f in resolved.findings if f.label not in MISSING_LABELS}
+    assert found == {"state_underwriting": True, "coverage_exaggeration": True}
+
+
 def test_a_doubtful_stance_shows_its_violations_to_a_person(settle):
     resolved = settle(
         document("promotional", 0.4), hit("state_underwriting", "政府兜底"), hit("benefit_claim", "住院能报")
