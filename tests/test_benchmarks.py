@@ -1,13 +1,15 @@
 """The benchmark says what it measured: ratios within rounds, every section, and a mix that stays the same."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
 
-from benchmarks import growth, operators, page, processes, readers, served
+from benchmarks import arithmetic, growth, operators, page, processes, readers, served
 from benchmarks.measure import Timing, in_turn, table
 from benchmarks.run import PARTS, main
 from benchmarks.texts import MIX, mixed, text_of
+from nlp_compliance.settings import Settings
 
 
 def test_ways_take_turns_after_one_warm_up():
@@ -93,3 +95,13 @@ def test_the_runtime_tells_its_operators(capsys):
     assert operators.main(["--tokens", "32", "--runs", "2"]) == 0
     said = capsys.readouterr().out
     assert "MultiHeadAttention" in said and "MatMul" in said and "ms a window" in said
+
+
+def test_both_kinds_of_matrix_give_the_same_product():
+    """Else the ratio would compare two different things."""
+    found = dict(arithmetic.shapes(Settings().bundle / "model.onnx"))
+    assert min(found.values()) > 0 and (384, 2048) in found
+    x = np.random.default_rng(1).normal(0, 1, (8, 384)).astype(np.float32)
+    real = arithmetic.float_session(384, 64).run(None, {"x": x})[0]
+    whole = arithmetic.int8_session(384, 64).run(None, {"x": x})[0]
+    assert real.shape == (8, 64) and np.abs(real - whole).max() < 0.05 * np.abs(real).max()
