@@ -45,14 +45,31 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _desk() -> Iterator[Desk]:
+def _desk(*, new: bool = False) -> Iterator[Desk]:
+    """The desk; with `new` its database is made where there is none, else that raises SettingsError."""
     from nlp_compliance.web.desk.app import open_desk
 
-    desk = open_desk(Settings.from_env())
+    settings = Settings.from_env()
+    if not new:
+        _check_database(settings)
+    desk = open_desk(settings)
     try:
         yield desk
     finally:
         desk.database.close()
+
+
+def _check_database(settings: Settings) -> None:
+    """In the wrong folder, or without its setting, a command would make an empty database and say that all is empty."""
+    from nlp_compliance.store.database import sqlite_url
+
+    system, _, place = (settings.database_url or sqlite_url(settings.data_dir)).partition(":///")
+    path = Path(place.partition("?")[0])
+    if system.startswith("sqlite") and not path.is_file():
+        raise SettingsError(
+            f"没有找到审核台的数据库：{path.absolute()}；请用环境变量 {PREFIX}DATA_DIR 指定数据文件夹，"
+            f"或用 {PREFIX}DATABASE_URL 指定数据库；首次使用请先运行 nlp-compliance serve"
+        )
 
 
 def serve(
@@ -179,7 +196,7 @@ def keys_add(
     """新建密钥。密钥只显示这一次，服务器只保存它的哈希。"""
     from nlp_compliance.store import keys, webhooks
 
-    with _desk() as desk, desk.database.transaction() as session:
+    with _desk(new=True) as desk, desk.database.transaction() as session:
         row, key = keys.create(
             session,
             name,
@@ -233,7 +250,7 @@ def people_add(
     """添加人员，例如在容器里创建第一个管理员。"""
     from nlp_compliance.store import people
 
-    with _desk() as desk, desk.database.transaction() as session:
+    with _desk(new=True) as desk, desk.database.transaction() as session:
         people.create_user(session, name, password, role, by="cli")
     typer.echo(f"已添加：{name}")
 
@@ -294,7 +311,7 @@ def restore(source: Annotated[Path, typer.Argument(help="备份文件 .zip", exi
     """把备份恢复到空的数据库（SQLite 或 PostgreSQL），并核对操作记录。"""
     from nlp_compliance.store.backup import restore as restore_backup
 
-    with _desk() as desk:
+    with _desk(new=True) as desk:
         kept = restore_backup(desk.database, desk.files, source)
     typer.echo(f"已恢复{kept.rows}行、{kept.files}个文件，操作记录完整", err=True)
 

@@ -113,6 +113,30 @@ def test_rules_test_and_lint(tmp_path, capsys):
     assert "own.yaml:2" in capsys.readouterr().err
 
 
+OWN_RULES = """
+rules:
+  - {id: own.slogan, label: absolute_claim, kind: violation, terms: [沁河一哥], bad: 认准沁河一哥, good: 沁河的保险}
+  - {id: own.slogan.again, label: %s, kind: %s, terms: [沁 河 一 哥], bad: 认准沁河一哥, good: 沁河的保险}
+"""
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "lines"),
+    [
+        ("absolute_claim", "violation", 0),
+        ("absolute_claim", "evidence_needed", 1),
+        ("unfair_comparison", "violation", 1),
+    ],
+)
+def test_lint_names_two_rules_that_take_the_same_words_differently(tmp_path, capsys, label, kind, lines):
+    (tmp_path / "own.yaml").write_text(OWN_RULES % (label, kind), "utf-8")
+    assert main(["rules", "lint", str(tmp_path)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    for line in said:
+        assert "沁河一哥" in line and f"{tmp_path / 'own.yaml'}:3" in line and f"{kind} {label}" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -233,3 +257,28 @@ def test_a_file_where_a_folder_is_needed_and_a_page_with_another_name_are_refuse
     for options, said in ((["--partition-by", "week"], "文件夹"), (["--format", "html"], "html")):
         done = run("scan", SAMPLES, "-o", out, *options)
         assert done.returncode == 2 and said in done.stderr.decode() and out.read_text("utf-8") == "old"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "keys list",
+        "keys revoke 平台",
+        "people list",
+        "audit verify",
+        "audit export -o a.jsonl",
+        "backup b.zip",
+        "purge",
+    ],
+)
+@pytest.mark.parametrize("url", [None, "sqlite:///elsewhere/desk.sqlite3"])
+def test_a_command_that_reads_the_desk_makes_no_empty_one_in_the_wrong_folder(
+    command, url, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    if url:
+        monkeypatch.setenv("NLP_COMPLIANCE_DATABASE_URL", url)
+    assert main(command.split()) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / ("elsewhere" if url else "nlp-compliance-data") / "desk.sqlite3") in said
+    assert "NLP_COMPLIANCE_DATA_DIR" in said and not list(tmp_path.iterdir())

@@ -136,6 +136,10 @@ BROKEN = {
     "control character": (GOOD.replace("一哥]", "\x07一哥]"), r"own\.yaml:6: the character U\+0007 is not allowed"),
     "key twice": (GOOD + "    terms: [别的]\n", r"own\.yaml:9: no valid YAML: the key 'terms' stands twice"),
     "no day": (GOOD + "    score: 2026-02-30\n", r"own\.yaml:3: day is out of range"),
+    "id twice": (
+        GOOD + GOOD.replace("\nrules:\n", "").replace("沁河一哥", "沁河第一"),
+        r"own\.yaml:9: the id 'company\.slogan' stands already at .*own\.yaml:3",
+    ),
     "unknown off": ("rules:\n  - {id: nothing, enabled: false}\n", r"own\.yaml:2: switches off 'nothing'"),
 }
 

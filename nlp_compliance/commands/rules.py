@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -12,6 +14,10 @@ from rich.table import Table
 from nlp_compliance.commands.shared import Rules, console, settings_with
 from nlp_compliance.errors import RulebookError
 from nlp_compliance.records import Document
+
+if TYPE_CHECKING:
+    # The commands import these when they run, so that `--help` answers at once.
+    from nlp_compliance.rulebook import Rule, Rulebook
 
 rules_app = typer.Typer(help="列出、查看、试用和检查规则。", no_args_is_help=True)
 
@@ -63,7 +69,7 @@ def rules_test(sentence: str, rules: Rules = None) -> None:
 
 @rules_app.command("lint")
 def rules_lint(folders: Annotated[list[Path], typer.Argument(help="规则文件夹")]) -> None:
-    """检查自有规则文件夹：格式、标签、法条、正反例；有错时退出码为1。"""
+    """检查自有规则文件夹：格式、标签、法条、正反例；有错时退出码为1。同一用语判断不同的规则只作提示。"""
     from nlp_compliance.detect.lexical import LexicalDetector
     from nlp_compliance.rulebook import load_rulebook
 
@@ -73,4 +79,22 @@ def rules_lint(folders: Annotated[list[Path], typer.Argument(help="规则文件�
     except RulebookError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
+    for words in _contradictions(rulebook, folders):
+        typer.echo(words, err=True)
     typer.echo(f"规则库 {rulebook.version}：{len(rulebook.rules)} 条规则，正反例全部通过")
+
+
+def _contradictions(rulebook: Rulebook, folders: Sequence[Path]) -> Iterator[str]:
+    """A line for every term that two rules take differently, one of them from `folders`: both count, which few authors mean."""
+    from nlp_compliance.text.normalise import normalise
+
+    by_term: dict[str, list[Rule]] = {}
+    for rule in rulebook.rules:
+        for term in dict.fromkeys(normalise(term).text for term in rule.terms):
+            by_term.setdefault(term, []).append(rule)
+    own = {rule.id for rule in rulebook.rules if any(Path(rulebook.places[rule.id]).is_relative_to(f) for f in folders)}
+    for term, rules in by_term.items():
+        for one, other in combinations(rules, 2):
+            if not own.isdisjoint((one.id, other.id)) and (one.kind, one.label) != (other.kind, other.label):
+                told = "，".join(f"{r.id}（{r.kind} {r.label}，{rulebook.places[r.id]}）" for r in (one, other))
+                yield f"提示：用语“{term}”在两条规则中判断不同，两条都会生效：{told}"

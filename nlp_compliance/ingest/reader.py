@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -70,6 +70,8 @@ _FOREIGN = (
     (b"7z\xbc\xaf", "a 7z archive; pack it as zip"),
     (b"\x1f\x8b", "a gzip archive; pack it as zip"),
 )
+# What rows and pages both may say of themselves.
+_STATED = ("title", "author", "account", "url", "published")
 # Texts begin with PK too: PK各大医疗险.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _PACKAGES = (("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"))
@@ -135,7 +137,7 @@ class Reader:
     def read_parquet(self, path: Path, name: str) -> Iterator[Item]:
         """Rows of the Parquet file at `path`, which its user calls `name`."""
         try:
-            yield from _items(table.read_parquet(path, name, text_column=self.text_column), name)
+            yield from self._items(table.read_parquet(path, name, text_column=self.text_column), name)
         except NlpComplianceError as error:
             yield Failure(name, error, name)
 
@@ -165,9 +167,9 @@ class Reader:
 
     def _streamed(self, path: Place, kind: str) -> Iterator[Item]:
         if kind == "jsonl":
-            yield from _items(table.read_jsonl(path, text_column=self.text_column), shown(path))
+            yield from self._items(table.read_jsonl(path, text_column=self.text_column), shown(path))
         elif kind == "csv":
-            yield from _items(table.read_csv(path, text_column=self.text_column), shown(path))
+            yield from self._items(table.read_csv(path, text_column=self.text_column), shown(path))
         else:
             # The reading child needs no network and no credentials.
             with on_disk(path) as file:
@@ -191,14 +193,14 @@ class Reader:
     def _parsed(self, kind: str, data: bytes, name: str, folder: Path | None) -> Iterator[Item]:
         # The readers of binary formats are imported when the first such file comes: most scans hold none.
         if kind == "jsonl":
-            yield from _items(table.jsonl_rows(data, name, text_column=self.text_column), name)
+            yield from self._items(table.jsonl_rows(data, name, text_column=self.text_column), name)
         elif kind == "csv":
-            yield from _items(table.csv_rows(data, name, text_column=self.text_column), name)
+            yield from self._items(table.csv_rows(data, name, text_column=self.text_column), name)
         elif kind == "xlsx":
             archive.check_package(data, name, self.limits)
-            yield from _items(table.read_xlsx(data, name, text_column=self.text_column), name)
+            yield from self._items(table.read_xlsx(data, name, text_column=self.text_column), name)
         elif kind == "parquet":
-            yield from _items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column), name)
+            yield from self._items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column), name)
         else:
             yield self._document(kind, data, name, folder)
 
@@ -225,6 +227,29 @@ class Reader:
             raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
         return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
+
+    def _items(self, rows: Iterable[table.Row], name: str) -> Iterator[Item]:
+        empty = True
+        for row in rows:
+            empty = False
+            yield Failure(*row) if isinstance(row, tuple) else self._page(row)
+        if empty:
+            error = EmptyTextError(f"{name}: the table has no row with a text; check whether it is complete")
+            yield Failure(name, error, name)
+
+    def _page(self, row: table.TableDocument) -> Item:
+        """The row, read as a page where its text is the source of one, as crawlers keep it; what else it states counts
+        before what the page does."""
+        source = row.text.encode("utf-8", "replace") if "<" in row.text else b""
+        if not looks_like_html(source):
+            return row
+        (page, *_) = self.read_bytes(source, row.place)
+        if isinstance(page, Failure):
+            return Failure(row.id, page.error, row.place)
+        stated = {k: getattr(row.source, k) or getattr(page.source, k) for k in _STATED}
+        return replace(
+            row, text=page.text, blocks=page.blocks, coverage=page.coverage, source=replace(row.source, **stated)
+        )
 
 
 def expand(paths: Sequence[Place], *, without: Container[str] = ()) -> Iterator[Place]:
@@ -311,16 +336,6 @@ def _package_kind(data: bytes, name: str) -> str:
     if any(n.endswith("vbaProject.bin") for n in names):
         raise UnsupportedFormatError(f"{name}: carries macros; save it as docx, xlsx or pptx without macros")
     return next((kind for part, kind in _PACKAGES if part in names), "zip")
-
-
-def _items(rows: Iterable[table.Row], name: str) -> Iterator[Item]:
-    empty = True
-    for row in rows:
-        empty = False
-        yield Failure(*row) if isinstance(row, tuple) else row
-    if empty:
-        error = EmptyTextError(f"{name}: the table has no row with a text; check whether it is complete")
-        yield Failure(name, error, name)
 
 
 def _beside(folder: Path | None, limits: Limits) -> FindPicture:

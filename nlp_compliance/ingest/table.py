@@ -12,11 +12,11 @@ import contextlib
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 from urllib.parse import unquote
@@ -33,7 +33,7 @@ from nlp_compliance.errors import (
     UnreadableFileError,
 )
 from nlp_compliance.ingest.places import Place, shown
-from nlp_compliance.ingest.plain import marked_encoding, paragraph_blocks
+from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, paragraph_blocks
 from nlp_compliance.records import BEIJING, Document, Source, is_visible
 
 _FIELDS = {
@@ -78,7 +78,7 @@ Row = TableDocument | tuple[str, InputError, str]
 def read_jsonl(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
     """A document for every good line, its id, error and place for every bad one; blank lines are skipped.
 
-    In UTF-8, UTF-16, UTF-32 or GB18030. Raises RecordError when no line has the column asked for.
+    In the encodings of texts (`plain.py`). Raises RecordError when no line has the column asked for.
     """
     with path.open("rb") as raw:
         yield from _jsonl_rows(raw, shown(path), text_column)
@@ -197,7 +197,7 @@ def _day(value: object) -> date | None:
 
 
 def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
-    """Rows of a CSV or TSV file in UTF-8, UTF-16, UTF-32 or GB18030, with a heading line. Row 1 is the first below it."""
+    """Rows of a CSV or TSV file in the encodings of texts, with a heading line. Row 1 is the first below it."""
     with path.open("rb") as raw:
         encoding = _encoding(raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="", errors="strict") as stream:
@@ -212,7 +212,7 @@ def csv_rows(data: bytes, name: str, *, text_column: str | None = None) -> Itera
 
 
 def _encoding(raw: Any) -> str:
-    """By the byte order mark, else UTF-8 where most lines of the first megabyte are valid, else GB18030.
+    """By the byte order mark, else UTF-8 where most lines of the first megabyte are valid, else GB18030 or Big5.
 
     One damaged line must not turn all others into characters that nobody wrote.
     """
@@ -221,7 +221,7 @@ def _encoding(raw: Any) -> str:
     if marked := marked_encoding(head):
         return marked
     told = [_is_utf8(line) for line in head.splitlines() if not line.isascii()]
-    return "gb18030" if 2 * sum(told) < len(told) else "utf-8-sig"
+    return chinese_encoding(head) if 2 * sum(told) < len(told) else "utf-8-sig"
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -236,32 +236,76 @@ def _is_utf8(line: bytes) -> bool:
 def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> Iterator[Row]:
     head = stream.read(8192)
     stream.seek(0)
-    delimiter = max(",\t;|", key=head.partition("\n")[0].count)
-    breaks: list[csv.Error] = []
-    # Strict: a quotation mark that is never closed would make one text of all rows below it.
-    reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+    records = _csv_records(stream, max(",\t;|", key=head.partition("\n")[0].count))
     try:
-        if not reader.fieldnames:
+        headings = next(records, [])
+        if isinstance(headings, InputError):
+            raise headings
+        if not headings:
             raise RecordError(f"{name}: the table has no heading line; the first line must name the columns")
-        _check_headings(reader.fieldnames, name)
-        yield from _table_rows(_until_break(reader, breaks), name, text_column, headed=False)
+        _check_headings(headings, name)
+        rows = (cells if isinstance(cells, InputError) else _headed(headings, cells) for cells in records if cells)
+        yield from _table_rows(rows, name, text_column, headed=False)
     except UnicodeDecodeError as error:
         raise TextEncodingError(f"{name}: {error.reason} at byte {error.start}; save the table as UTF-8") from error
-    except csv.Error as error:
-        breaks.append(error)
-    for cause in breaks:
-        raise UnreadableFileError(
-            f"{name}: the table breaks off in the row that begins in line {reader.line_num + 1} ({cause}); nothing from "
-            "there on is checked: close the quotation marks, or export the table again as CSV"
-        ) from cause
 
 
-def _until_break(reader: csv.DictReader[str], breaks: list[csv.Error]) -> Iterator[dict[str | Any, str | Any]]:
-    """The rows before a break, which goes to `breaks`: they are good, though rows are looked at ahead."""
-    try:
-        yield from reader
-    except csv.Error as error:
-        breaks.append(error)
+def _csv_records(stream: TextIO, delimiter: str) -> Iterator[list[str] | InputError]:
+    """Cells of each row; a row whose quotation marks do not match is read again by itself, and fails alone if at all."""
+    taken: list[str] = []
+    ahead: deque[str] = deque()
+
+    def lines() -> Iterator[str]:
+        while line := ahead.popleft() if ahead else stream.readline():
+            taken.append(line)
+            yield line
+
+    number = 1
+    while True:
+        try:
+            # Strict: a quotation mark that is never closed would make one text of all rows below it.
+            for cells in csv.reader(lines(), delimiter=delimiter, strict=True):
+                number += len(taken)
+                taken.clear()
+                yield cells
+            return
+        except csv.Error as error:
+            first, *swallowed = taken
+            ahead.extendleft(reversed(swallowed))
+            taken.clear()
+            yield _forgiven(first, delimiter) or RecordError(
+                f"line {number}: a quotation mark is not closed ({error}); the row is not checked, the next line is read "
+                "as a row of its own: close the mark, or export the table again as CSV"
+            )
+            number += 1
+
+
+def _forgiven(line: str, delimiter: str) -> list[str] | None:
+    """Cells of one line with bare quotation marks inside of quoted cells, which end at a mark before a delimiter.
+
+    None where a cell does not end. Marks are doubled as CSV asks, or bare as people type them: `"他说"好"，然后"`.
+    """
+    rest, cells = line.rstrip("\r\n"), []
+    # Blanks may follow it, as after `"好" ,`.
+    end = re.compile(rf'" *(?={re.escape(delimiter)}|$)')
+    while True:
+        cell, found, after = rest.partition(delimiter)
+        if rest.startswith('"'):
+            if (mark := end.search(rest, 1)) is None:
+                return None
+            cell, found, after = rest[1 : mark.start()], rest[mark.end() :][:1], rest[mark.end() + 1 :]
+            cell = cell.replace('""', '"')
+        cells.append(cell)
+        if not found:
+            return cells
+        rest = after
+
+
+def _headed(headings: Sequence[str], cells: Sequence[str]) -> dict[str | None, object]:
+    row: dict[str | None, object] = dict(zip_longest(headings, cells[: len(headings)]))
+    if surplus := cells[len(headings) :]:
+        row[None] = surplus
+    return row
 
 
 def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_rows: int = 1_048_576) -> Iterator[Row]:
@@ -343,15 +387,19 @@ def _check_headings(headings: Iterable[str], name: str) -> None:
 
 
 def _table_rows(
-    rows: Iterable[Mapping[Any, object]], name: str, text_column: str | None, *, headed: bool = True
+    rows: Iterable[Mapping[Any, object] | InputError], name: str, text_column: str | None, *, headed: bool = True
 ) -> Iterator[Row]:
+    """The documents of the rows, or of the reasons why a row has no cells."""
     stream = iter(rows)
     first = list(islice(stream, _LOOKED_AT))
     if not first:
         return
-    names = _column_names(first, name, text_column, headed=headed)
+    names = _column_names([r for r in first if not isinstance(r, InputError)], name, text_column, headed=headed)
     for number, row in enumerate(chain(first, stream), 1):
         where = f"{name}#{number}"
+        if isinstance(row, InputError):
+            yield where, row, where
+            continue
         if not any(str(v).strip() for v in row.values() if v is not None):
             continue
         try:
@@ -392,7 +440,7 @@ def _renamed(row: Mapping[Any, object], names: dict[str, str]) -> dict[str, obje
     out: dict[str, object] = {}
     for column, value in row.items():
         if column is None:
-            # More cells than headings: the csv module puts the rest under None.
+            # More cells than headings.
             out[_SURPLUS] = value
         else:
             out[names.get(str(column), str(column))] = _plain(value)

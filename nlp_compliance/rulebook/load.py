@@ -1,7 +1,7 @@
 """Reads rulebook YAML, checks it as a whole, and proves every rule by its own examples.
 
 A file holds any of the lists `laws`, `labels`, `rules`. A folder of a company may add rules, replace one by its id, or
-switch one off with `enabled: false`. A fault names file, line and reason.
+switch one off with `enabled: false`, each id once. A fault names file, line and reason.
 """
 
 from __future__ import annotations
@@ -54,15 +54,14 @@ class _Entry:
 def load_rulebook(extra_dirs: Sequence[Path] = ()) -> Rulebook:
     """The rulebook of the package with the rules of `extra_dirs` on top. Raises RulebookError."""
     own = Path(str(files("nlp_compliance") / "resources" / "rulebook"))
-    paths = sorted(own.rglob("*.yaml"))
+    entries = _entries(sorted(own.rglob("*.yaml")))
     for folder in extra_dirs:
         if not folder.is_dir():
             raise RulebookError(f"{folder} is no folder; give a folder with .yaml files")
         found = sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
         if not found:
             raise RulebookError(f"{folder} holds no .yaml file; see docs/rules.md for the form")
-        paths += found
-    entries = [entry for path in paths for entry in _entries(path)]
+        entries += _entries(found)
     rulebook = _assembled(entries)
     _check_whole(rulebook, entries)
     return rulebook
@@ -74,7 +73,21 @@ def _version(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return hashlib.sha256(to_json(in_force)).hexdigest()[:12]
 
 
-def _entries(path: Path) -> list[_Entry]:
+def _entries(paths: Sequence[Path]) -> list[_Entry]:
+    """The items of one folder. Only another folder may replace them: twice in the same one is a slip."""
+    places: dict[tuple[str, str], str] = {}
+    entries = [entry for path in paths for entry in _items(path)]
+    for entry in (e for e in entries if "id" in e.data):
+        key = entry.section, str(entry.data["id"])
+        if key in places:
+            raise RulebookError(
+                f"{entry.where}: the id {key[1]!r} stands already at {places[key]}; give one another id"
+            )
+        places[key] = entry.where
+    return entries
+
+
+def _items(path: Path) -> list[_Entry]:
     root = _root(path)
     if not isinstance(root, yaml.MappingNode):
         raise RulebookError(f"{path}:1: expected the lists {', '.join(_SECTIONS)} at the top")

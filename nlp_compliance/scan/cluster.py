@@ -29,15 +29,15 @@ _RESTARTS = 5
 def in_cluster(actors: int, *, address: str | None = None) -> Engine:
     """An engine of `actors` Ray actors; `address` of a running cluster, else one is started on this machine.
 
-    Files must lie on a path that every node sees under the same name, or at an address of fsspec. Raises MissingExtraError without the extra.
+    Files must lie on a path that every node sees under the same name, or at an address of fsspec. Raises
+    MissingExtraError without the extra at once, before a scan has written anything.
     """
+    ray = _ray()
 
     def run(job: Job, tasks: Iterable[Task]) -> Iterator[tuple[Task, list[Row]]]:
-        ray = _ray()
         started = not ray.is_initialized()
         if started:
-            own = {} if address else {"num_cpus": actors}
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error", **own)
+            _start(ray, actors, address)
         try:
             yield from _ordered(ray, replace(job, settings=job.settings.replace(threads=1)), tasks, actors)
         finally:
@@ -45,6 +45,21 @@ def in_cluster(actors: int, *, address: str | None = None) -> Engine:
                 ray.shutdown()
 
     return run
+
+
+def _start(ray: Any, actors: int, address: str | None) -> None:
+    """Starts Ray on this machine, or joins the cluster at `address`. Raises NlpComplianceError."""
+    own = {} if address else {"num_cpus": actors}
+    try:
+        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error", **own)
+    except Exception as error:
+        # Ray fails with whatever its parts fail with: RuntimeError, ConnectionError, ValueError, errors of gRPC.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot be started on this machine"
+        raise NlpComplianceError(
+            f"{what} ({reason}); check --ray-address and that Ray works here (`ray status`), "
+            "or scan without --engine ray, with --workers"
+        ) from error
 
 
 def _ordered(ray: Any, job: Job, tasks: Iterable[Task], actors: int) -> Iterator[tuple[Task, list[Row]]]:
@@ -77,6 +92,6 @@ def _ray() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise MissingExtraError(
-            "--engine ray needs the optional extra; install: pip install 'nlp-compliance[cluster]'"
+            f"--engine ray needs the optional extra ({error}); install: pip install 'nlp-compliance[cluster]'"
         ) from error
     return ray

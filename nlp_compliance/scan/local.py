@@ -25,6 +25,7 @@ from nlp_compliance.records import Document, Report
 from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.scan.dataset import PART_BYTES, Dataset, part_state
 from nlp_compliance.scan.journal import Journal, command_of
+from nlp_compliance.scan.lock import alone
 from nlp_compliance.scan.outputs import write_output
 from nlp_compliance.scan.reposts import Reposts
 from nlp_compliance.scan.summary import Scanned, Summary
@@ -83,35 +84,36 @@ def scan_to_file(
     With `partition_by` (a key of `dataset.PARTITIONS`) `out` is a folder of Parquet files. Progress is kept in the
     folder `work`, by default beside `out`, and for a far `out` in the current folder: only a file system of this
     machine can append line by line.
-    Raises InputError when a work file of another command is in the way, `out` is a dataset already, or there is
-    nothing to retry.
+    Raises InputError when another scan is at it, a work file of another command is in the way, `out` is a dataset
+    already, or there is nothing to retry.
     """
     kept = _work_path(out, work)
-    if retry_errors:
-        job = _retry(out, kept, job)
-    judged = _judged(out, job.only) if job.only is not None else frozenset()
-    if restart:
-        kept.unlink(missing_ok=True)
-    rulebook = load_rulebook(job.settings.rules_dirs)
-    dataset = Dataset(out, partition_by, rulebook) if partition_by is not None else None
-    if dataset is not None and not kept.exists():
-        dataset.claim(replace=restart)
-    journal = Journal(kept, _command(paths, job, out, partition_by, rulebook.version))
-    try:
-        if retry_errors and not journal.done.files and not journal.done.rows:
-            journal.add(("", 0), _rows_of(out))
-        own = frozenset(map(str, (out, kept, errors_path(out))))
-        reposts = Reposts(job)
-        for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
-            done = reposts.rows(answer)
-            rows = [r for r in done if not judged or r.failed or _marks(r.line) not in judged]
-            journal.add(task.key, rows, [r.place for r in done] if job.only is not None else ())
-            progress(task.weight, len(rows))
-            if dataset is not None:
-                dataset.take(journal, least=PART_BYTES)
-        return _finish(journal, out, rulebook, dataset, _unmet(out, journal.met) if retry_errors else ())
-    finally:
-        journal.close()
+    with alone(kept):
+        if retry_errors:
+            job = _retry(out, kept, job)
+        judged = _judged(out, job.only) if job.only is not None else frozenset()
+        if restart:
+            kept.unlink(missing_ok=True)
+        rulebook = load_rulebook(job.settings.rules_dirs)
+        dataset = Dataset(out, partition_by, rulebook) if partition_by is not None else None
+        if dataset is not None and not kept.exists():
+            dataset.claim(replace=restart)
+        journal = Journal(kept, _command(paths, job, out, partition_by, rulebook.version))
+        try:
+            if retry_errors and not journal.done.files and not journal.done.rows:
+                journal.add(("", 0), _rows_of(out))
+            own = frozenset(map(str, (out, kept, errors_path(out))))
+            reposts = Reposts(job)
+            for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
+                done = reposts.rows(answer)
+                rows = [r for r in done if not judged or r.failed or _marks(r.line) not in judged]
+                journal.add(task.key, rows, [r.place for r in done] if job.only is not None else ())
+                progress(task.weight, len(rows))
+                if dataset is not None:
+                    dataset.take(journal, least=PART_BYTES)
+            return _finish(journal, out, rulebook, dataset, _unmet(out, journal.met) if retry_errors else ())
+        finally:
+            journal.close()
 
 
 def _command(

@@ -1,11 +1,15 @@
 """Tables: which column is the text, which day is meant, what a partitioned folder adds, what an archive may hold."""
 
+import csv
+import io
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from nlp_compliance.errors import RecordError
+from nlp_compliance.ingest.isolate import ChildReader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import Failure, Reader
 from nlp_compliance.settings import Settings
@@ -78,11 +82,37 @@ def test_what_is_no_day_fails_its_row_and_says_so(stated):
 @pytest.mark.parametrize("rows", [3, 120])
 def test_a_quotation_mark_that_is_never_closed_hides_nothing(tmp_path, rows):
     texts = [f'{n},"第{n}条：今天天气不错"' for n in range(rows)]
+    texts[1] = texts[1][:-1]
     texts[-1] = texts[-1][:-1]
     (tmp_path / "a.csv").write_text("\n".join(["id,正文", *texts, "x,政府兜底"]), "utf-8")
-    *good, failure = READER.read_path(tmp_path / "a.csv")
-    assert [d.id for d in good] == [str(n) for n in range(rows - 1)]
-    assert failure.id == str(tmp_path / "a.csv") and f"line {rows + 1} " in str(failure.error)
+    items = list(READER.read_path(tmp_path / "a.csv"))
+    failures = [i for i in items if isinstance(i, Failure)]
+    assert [i.id for i in items if i not in failures] == ["0", *(str(n) for n in range(2, rows - 1)), "x"]
+    for failure, number in zip(failures, (2, rows), strict=True):
+        assert failure.id == f"{tmp_path / 'a.csv'}#{number}" and f"line {number + 1}:" in str(failure.error)
+
+
+def test_quotation_marks_inside_of_cells_are_read_as_people_mean_them():
+    exported = (
+        "编号,正文,阅读\n"
+        '1,"客户说"真好"，然后就投保了",210\n'
+        '2,客户说"政府兜底"，马上扫码,99\n'
+        '3,"第一段：""全国最好""\n第二段：扫码投保",5\n'
+        '4,"放心，这是"政府兜底"",7\n'
+        '5,"限时,限量,"最后一天",不投后悔",8\n'
+        '6,"最后一条" ,9\n'
+    )
+    items = list(READER.read_bytes(exported.encode("gb18030"), "导出.csv"))
+    assert [i.text for i in items] == [
+        '客户说"真好"，然后就投保了',
+        '客户说"政府兜底"，马上扫码',
+        '第一段："全国最好"\n第二段：扫码投保',
+        '放心，这是"政府兜底"',
+        '限时,限量,"最后一天',
+        "最后一条",
+    ]
+    # A mark before a comma ends the cell, as in spreadsheets; what stands behind it is kept.
+    assert items[4].source.extra == {"阅读": '不投后悔"', "多出的单元格": ["8"]}
 
 
 def test_a_blank_id_and_surplus_cells():
@@ -187,3 +217,22 @@ def test_a_row_without_text_keeps_its_id_and_tells_its_place(text):
     assert bad.error.code == "text_empty" and str(bad.error).startswith("b.csv#2: ")
     (bad,) = READER.read_bytes(lines({"id": "2", "text": text}), "b.jsonl")
     assert bad.id == "2" and str(bad.error).startswith("b.jsonl#1: ")
+
+
+@pytest.mark.parametrize("name", ["crawl.jsonl", "crawl.csv"])
+def test_a_field_that_holds_a_whole_page_is_read_as_the_page(tmp_path, name):
+    page = files.wechat(f'<p>{files.BODY}</p><p style="display:none">医保 报销</p><img data-src="https://x/1.png">')
+    rows = [{"id": "1", "content": page, "账号": "岚溪号"}, {"id": "2", "content": "保障<50万元的请绕道", "账号": ""}]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0])
+    writer.writeheader(), writer.writerows(rows)
+    (tmp_path / name).write_bytes(lines(*rows) if name == "crawl.jsonl" else stream.getvalue().encode())
+    with ChildReader(READER) as child:
+        for reader in (READER, replace(READER, isolated=child)):
+            article, plain = reader.read_path(tmp_path / name)
+            assert article.text.split("\n") == ["岚溪保开放参保", files.BODY, "医保 报销"]
+            assert [b.visible for b in article.blocks] == [True, True, False]
+            assert (article.id, article.place) == ("1", f"{tmp_path / name}#1")
+            assert (article.source.account, article.source.title) == ("岚溪号", "岚溪保开放参保")
+            assert article.source.published == date(2026, 11, 1) and article.coverage.unread == ("1张图片未识别文字",)
+            assert plain.text == "保障<50万元的请绕道"

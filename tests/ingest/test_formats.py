@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pypdfium2 as pdfium
 import pytest
 from PIL import Image
@@ -15,7 +17,7 @@ from nlp_compliance.ingest import ocr
 from nlp_compliance.ingest.isolate import ChildReader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import Failure, Reader, expand
-from nlp_compliance.records import Document
+from nlp_compliance.records import Box, Document
 from nlp_compliance.settings import Settings
 from tests.ingest import files, mixed
 from tests.ingest.accuracy import measured
@@ -144,6 +146,36 @@ def test_pdf_text_layer_has_pages_and_boxes():
 def test_ocr_reads_posters_and_scans(name):
     expected, wrong, _ = measured(name)
     assert wrong / expected <= 0.02
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_poster_saved_on_its_side_or_head_is_read_like_the_upright_one(degrees):
+    upright = Image.open(io.BytesIO(BUSY))
+    turned, stream = upright.rotate(degrees, expand=True), io.BytesIO()
+    turned.save(stream, "PNG")
+    expected, document = only(BUSY, "a.jpg"), only(stream.getvalue(), "a.png")
+    assert document.text == expected.text
+    for block, other in zip(document.blocks, expected.blocks, strict=True):
+        # The line is marked on the picture as it was sent: turned with that, the mark lies on the upright line.
+        mark = Image.new("L", turned.size)
+        mark.paste(255, tuple(map(round, astuple(block.box))))
+        assert mark.rotate(-degrees, expand=True).getbbox() == pytest.approx(astuple(other.box), abs=8)
+
+
+def test_a_poster_written_in_columns_is_read_from_right_to_left(monkeypatch):
+    """As the engine gives it: columns read with certainty, left to right, and fine print below that must not be lost."""
+    drawn = [("岚溪保开放参保", 300, 40), ("人人都能买", 180, 40), ("由岚溪财险承保", 40, 500)]
+    boxes = [Box(x, y, x + 50, y + 400) if y < 500 else Box(x, y, x + 250, y + 30) for _, x, y in drawn]
+    found = [ocr.Line(text, box, 0.99) for (text, _, _), box in zip(drawn, boxes, strict=True)]
+    monkeypatch.setattr(ocr, "_found", lambda picture: found[::-1])
+    lines = ocr.read_lines(np.zeros((600, 400, 3), np.uint8))
+    assert lines == found
+
+
+def test_an_upright_poster_is_read_only_once(monkeypatch):
+    found, read = ocr._found, []
+    monkeypatch.setattr(ocr, "_found", lambda picture: read.append(picture.shape) or found(picture))
+    assert "大病住院都能报" in only(BUSY, "a.jpg").text and len(read) == 1
 
 
 def test_without_ocr_the_unread_is_named(monkeypatch):

@@ -56,6 +56,26 @@ def test_encodings(encoding):
     assert document.text == "惠民保今日开放"
 
 
+TAIWANESE = (
+    "「全家安心保」終身醫療險：政府掛保證，什麼病都賠！住院日額2000元，保費每月只要399元起。\n"
+    "名額有限，請立即洽詢業務員，或掃描海報上的條碼投保。詳細給付內容以保單條款為準。\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["big5", "gb18030"])
+@pytest.mark.parametrize("name", ["傳單.txt", "廣告.html", "匯出.csv"])
+def test_the_traditional_characters_of_taiwan_and_hong_kong_are_told_from_those_of_the_mainland(encoding, name):
+    start = {"傳單.txt": "", "廣告.html": "<!DOCTYPE html><title>x</title><p>", "匯出.csv": "text\n"}[name]
+    document, *_ = READER.read_bytes((start + TAIWANESE).encode(encoding), name)
+    assert "政府掛保證，什麼病都賠！住院日額2000元" in document.text
+
+
+def test_texts_of_the_mainland_are_never_taken_for_big5():
+    for path in (p for p in FILES if p.suffix == ".txt"):
+        text = path.read_text("utf-8")
+        assert [d.text for d in READER.read_bytes(text.encode("gb18030"), "a.txt")] == [text]
+
+
 @pytest.mark.parametrize(
     ("data", "name", "said"),
     [

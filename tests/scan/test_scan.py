@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from openpyxl import load_workbook
 
+from nlp_compliance.cli import main
 from nlp_compliance.errors import InputError
 from nlp_compliance.scan.journal import Journal
 from nlp_compliance.scan.local import errors_path, in_processes, in_this_process, scan_to_file
@@ -75,6 +77,34 @@ def test_several_processes_give_the_same_bytes(tmp_path):
     scan_to_file([folder], tmp_path / "one.jsonl", JOB, engine=in_this_process)
     scan_to_file([folder], tmp_path / "two.jsonl", JOB, engine=in_processes(2))
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+
+
+def test_a_second_scan_into_the_same_output_is_refused_and_harms_nothing(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        (tmp_path / "in" / f"{number:02}.txt").write_text(f"{number} {AD}", "utf-8")
+    command = ["scan", str(tmp_path / "in"), "-o", str(tmp_path / "out.jsonl")]
+    codes = []
+
+    def start_another(weight: int, documents: int) -> None:
+        codes.append(main([*command, "--restart"]))
+
+    scan_to_file([tmp_path / "in"], tmp_path / "out.jsonl", JOB, engine=in_this_process, progress=start_another)
+    said = capsys.readouterr().err.splitlines()
+    assert len(codes) > 1 and set(codes) == {2} and len(said) == len(codes)
+    assert f"process {os.getpid()} on {socket.gethostname()}" in said[0] and "out.jsonl" in said[0]
+    assert len(lines(tmp_path / "out.jsonl")) == 40
+    assert {p.name for p in tmp_path.iterdir()} == {"in", "out.jsonl"}
+
+
+def test_the_lock_of_a_killed_scan_does_not_stand_in_the_way(tmp_path):
+    (tmp_path / "a.txt").write_text(AD, "utf-8")
+    held = "from nlp_compliance.scan.lock import alone; from pathlib import Path; import os, sys\n"
+    held += "with alone(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", held, str(tmp_path / "o.jsonl.part")], check=False)
+    assert "process" in (tmp_path / ".o.jsonl.part.lock").read_text("utf-8")
+    scan_to_file([tmp_path], tmp_path / "o.jsonl", JOB, engine=in_this_process)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", "o.jsonl"}
 
 
 def test_tables_for_people(tmp_path):
@@ -177,12 +207,15 @@ def test_retry_judges_a_mended_row_under_its_own_id_and_keeps_what_it_did_not_me
 
 def test_retry_of_a_table_that_broke_off_adds_only_what_is_new(tmp_path):
     source, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
-    source.write_text(f'正文\n"甲：{AD}"\n"乙：{AD}\n"丙：{AD}"\n', "utf-8")
-    assert scan_to_file([source], out, JOB, engine=in_this_process).failed == 1
-    source.write_text(f'正文\n"甲：{AD}"\n"乙：{AD}"\n"丙：{AD}"\n', "utf-8")
+    whole = "\n".join(["正文", *(f'"第{n}条：{AD}{"保" * 500}"' for n in range(1, 71))]).encode()
+    place = whole.index("第65条".encode())
+    source.write_bytes(whole[:place] + b"\xff" + whole[place:])
+    first = scan_to_file([source], out, JOB, engine=in_this_process)
+    assert first.failed == 1 and 50 <= first.documents < 65
+    source.write_bytes(whole)
     assert scan_to_file([source], out, JOB, engine=in_this_process, retry_errors=True).failed == 0
     ids = [json.loads(line)["id"] for line in out.read_text("utf-8").splitlines()]
-    assert ids == [f"{source}#{n}" for n in (1, 2, 3)] and not errors_path(out).exists()
+    assert ids == [f"{source}#{n}" for n in range(1, 71)] and not errors_path(out).exists()
 
 
 def test_a_work_file_of_another_command_is_left_alone(tmp_path):
