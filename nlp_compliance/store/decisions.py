@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -25,16 +25,36 @@ ACTIONS = {
 }
 LONGEST_REASON = 2_000
 REOPENED = "document.reopen"
+# A decision and the name of the person.
+Said = tuple[Decision, str]
 # (label, start, end)
 Place = tuple[str, int | None, int | None]
 # What no text of a person needs, and PostgreSQL (NUL) or YAML (the others) refuse.
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def decisions_of(session: Session, document_id: int) -> list[tuple[Decision, str]]:
-    """(decision, name of the person), the oldest first."""
+def decisions_of(session: Session, document_id: int) -> list[Said]:
+    """What was said about one document, the oldest first."""
+    return decisions_by_document(session, [document_id]).get(document_id, [])
+
+
+def decisions_by_document(session: Session, document_ids: Sequence[int]) -> dict[int, list[Said]]:
+    """The same for several documents; those about which nothing was said are missing."""
     query = select(Decision, User.name).join(User, User.id == Decision.user_id)
-    return [(d, n) for d, n in session.execute(query.where(Decision.document_id == document_id).order_by(Decision.id))]
+    out: dict[int, list[Said]] = {}
+    for decision, name in session.execute(query.where(Decision.document_id.in_(document_ids)).order_by(Decision.id)):
+        out.setdefault(decision.document_id, []).append((decision, name))
+    return out
+
+
+def label_of(found: Mapping[str, Any], decisions: Iterable[Decision]) -> str:
+    """The label that stands for a finding of the report: what a person changed it to last, else the program's.
+
+    `decisions` are those on this finding, the oldest first.
+    """
+    changed: list[str] = [d.label for d in decisions if d.action == "relabel"]
+    label: str = changed[-1] if changed else found["label"]
+    return label
 
 
 def decide(
@@ -66,7 +86,8 @@ def decide(
     else:
         found = _finding(document, finding)
         start, end = found["start"], found["end"]
-        label = label if action == "relabel" else found["label"]
+        if action != "relabel":
+            label = label_of(found, [d for d, _ in decisions_of(session, document.id) if d.finding == finding])
     if action in ("add", "relabel") and label not in VIOLATION_LABELS:
         raise InputError(f"标签“{label}”不存在")
     if action in ("dismiss", "relabel", "add") and not reason:
@@ -110,7 +131,7 @@ def place_of(decision: Decision) -> Place:
     return decision.label, decision.start, decision.end
 
 
-def additions(decisions: Sequence[tuple[Decision, str]]) -> set[Place]:
+def additions(decisions: Sequence[Said]) -> set[Place]:
     """The findings that people added and did not take back."""
     standing: set[Place] = set()
     for decision, _ in decisions:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nlp_compliance.records import SPAN_LABELS
-from nlp_compliance.store.decisions import decisions_of
+from nlp_compliance.store.decisions import decisions_of, label_of
 from nlp_compliance.store.schema import StoredDocument
 
 
@@ -19,15 +19,15 @@ def feedback_rows(session: Session) -> list[dict[str, Any]]:
     """
     out = []
     for document in session.scalars(select(StoredDocument).where(StoredDocument.state == "approved")):
-        latest = {(d.finding, d.start, d.end): d for d, _ in decisions_of(session, document.id)}
+        decisions = [d for d, _ in decisions_of(session, document.id)]
+        latest = {(d.finding, d.start, d.end): d for d in decisions}
         spans = []
         for number, found in enumerate(document.report["findings"], 1):
-            own = [d for (n, _, _), d in latest.items() if n == number]
-            last = own[-1] if own else None
-            if found["start"] is None or found["verdict"] != "violation" or (last and last.action == "dismiss"):
+            own = [d for d in decisions if d.finding == number]
+            dismissed = bool(own) and own[-1].action == "dismiss"
+            if found["start"] is None or found["verdict"] != "violation" or dismissed:
                 continue
-            label = last.label if last and last.action == "relabel" else found["label"]
-            spans.append({"start": found["start"], "end": found["end"], "label": label})
+            spans.append({"start": found["start"], "end": found["end"], "label": label_of(found, own)})
         spans += [{"start": d.start, "end": d.end, "label": d.label} for d in latest.values() if d.action == "add"]
         spans += [
             {"start": d["start"], "end": d["end"], "label": d["tag"]}

@@ -26,6 +26,7 @@ from nlp_compliance.store.schema import (
 STATES = {"open": "待审核", "decided": "待复核", "approved": "已完成"}
 ORDERS = {"new": "最新在前", "old": "等待最久在前", "risk": "风险高在前"}
 PAGE_SIZE = 30
+_FIRST_DOCUMENTS, _FIRST_FAILURES = 5, 3
 # A worker renews its lease while it lives; a dead one's upload is free again after this time.
 _LEASE = timedelta(seconds=90)
 _ATTEMPTS = 3
@@ -60,6 +61,17 @@ class Filters:
     until: datetime | None = None
     order: str = "new"
     page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """An upload as lists show it: how much came of it, and the first of its documents and failures."""
+
+    upload: Upload
+    documents: int
+    failures: int
+    first_documents: list[int]
+    first_failures: list[ReadFailure]
 
 
 def add_upload(
@@ -103,8 +115,11 @@ def claim(session: Session) -> Upload | None:
         return None
     upload.attempts += 1
     if upload.attempts > _ATTEMPTS:
-        # A file that took its worker down three times will do it again.
-        finish_failed(session, upload, f"处理时{_ATTEMPTS}次中断，已停止重试；请检查文件后重新上传")
+        # A file that took its worker down three times at the same place will do it again.
+        says = f"{upload.name}: its processing broke off {_ATTEMPTS} times; check the file and send it again"
+        session.add(ReadFailure(upload_id=upload.id, name=upload.name, code="file_unreadable", message=says))
+        audit.append(session, user="system", action="upload.failed", subject=f"upload:{upload.id}", message=says)
+        _close(session, upload)
         return None
     upload.status, upload.lease, upload.leased_until = "running", secrets.token_hex(16), now() + _LEASE
     return upload
@@ -112,42 +127,77 @@ def claim(session: Session) -> Upload | None:
 
 def renew(session: Session, upload_id: int, lease: str) -> bool:
     """Keeps an upload for the worker that still works on it; False when it was lost."""
-    upload = session.get(Upload, upload_id, with_for_update=True)
-    if upload is None or upload.lease != lease:
+    upload = _leased(session, upload_id, lease)
+    if upload is None:
         return False
     upload.leased_until = now() + _LEASE
     return True
 
 
-def finish(
+def release(session: Session, upload_id: int, lease: str) -> None:
+    """Puts back an upload whose worker stops by itself, which is no fault of the file."""
+    upload = _leased(session, upload_id, lease)
+    if upload is not None:
+        upload.attempts -= 1
+        upload.status, upload.lease, upload.leased_until = "queued", None, None
+
+
+def kept(session: Session, upload_id: int) -> tuple[int, int]:
+    """(texts, failures) of an upload that are kept so far; whoever takes it up goes on behind them."""
+    documents = session.scalar(select(func.count(StoredDocument.id)).where(StoredDocument.upload_id == upload_id))
+    failures = session.scalar(select(func.count(ReadFailure.id)).where(ReadFailure.upload_id == upload_id))
+    return documents or 0, failures or 0
+
+
+def keep(
     session: Session, upload_id: int, lease: str, documents: Sequence[Judged], failures: Sequence[Mapping[str, str]]
 ) -> bool:
-    """Keeps the results, all at once. False when the lease was lost to another worker, who will finish instead."""
-    upload = session.get(Upload, upload_id, with_for_update=True)
-    if upload is None or upload.lease != lease or upload.status != "running":
+    """Keeps the next results of an upload. False when the lease was lost to another worker, who goes on instead."""
+    upload = _leased(session, upload_id, lease)
+    if upload is None:
         return False
-    for ordinal, judged in enumerate(documents):
+    first, _ = kept(session, upload_id)
+    for ordinal, judged in enumerate(documents, first):
         _keep(session, upload, ordinal, judged)
     session.add_all(ReadFailure(upload_id=upload.id, **failure) for failure in failures)
-    upload.status = "failed" if failures and not documents else "done"
-    upload.error = failures[0]["message"] if upload.status == "failed" else None
-    upload.lease = upload.leased_until = None
+    # It got further, so whatever breaks next is another place.
+    upload.attempts = 1
+    return True
+
+
+def finish(session: Session, upload_id: int, lease: str) -> bool:
+    """Says that all results are kept. False when the lease was lost to another worker, who will finish instead."""
+    upload = _leased(session, upload_id, lease)
+    if upload is None:
+        return False
+    documents, failures = _close(session, upload)
     audit.append(
         session,
         user="system",
         action="upload.done",
         subject=f"upload:{upload.id}",
-        documents=len(documents),
-        failures=len(failures),
+        documents=documents,
+        failures=failures,
     )
-    webhooks.enqueue_done(session, upload, documents=len(documents), failures=len(failures))
     return True
 
 
-def finish_failed(session: Session, upload: Upload, message: str) -> None:
-    upload.status, upload.error, upload.lease, upload.leased_until = "failed", message, None, None
-    audit.append(session, user="system", action="upload.failed", subject=f"upload:{upload.id}", message=message)
-    webhooks.enqueue_done(session, upload, documents=0, failures=1)
+def _leased(session: Session, upload_id: int, lease: str) -> Upload | None:
+    upload = session.get(Upload, upload_id, with_for_update=True)
+    return upload if upload is not None and upload.lease == lease and upload.status == "running" else None
+
+
+def _close(session: Session, upload: Upload) -> tuple[int, int]:
+    """Ends an upload by what is kept of it, tells its platform, and says how much that is."""
+    session.flush()
+    documents, failures = kept(session, upload.id)
+    upload.status, upload.error = ("failed" if failures and not documents else "done"), None
+    if upload.status == "failed":
+        first = select(ReadFailure.message).where(ReadFailure.upload_id == upload.id).order_by(ReadFailure.id)
+        upload.error = session.scalar(first.limit(1))
+    upload.lease = upload.leased_until = None
+    webhooks.enqueue_done(session, upload, documents=documents, failures=failures)
+    return documents, failures
 
 
 def _keep(session: Session, upload: Upload, ordinal: int, judged: Judged) -> None:
@@ -216,6 +266,32 @@ def find_documents(session: Session, filters: Filters) -> tuple[int, list[Stored
     order = {"old": (StoredDocument.id,), "risk": (_GRAVITY, newest)}.get(filters.order, (newest,))
     page = query.order_by(*order).limit(PAGE_SIZE).offset((filters.page - 1) * PAGE_SIZE)
     return total, list(session.scalars(page))
+
+
+def find_uploads(
+    session: Session, *, unread: bool = False, page: int = 1, size: int = PAGE_SIZE
+) -> tuple[int, list[UploadRow]]:
+    """(number of all, one page), the newest first; `unread` leaves those of which something could not be read."""
+    query = select(Upload)
+    if unread:
+        parts = select(ReadFailure.upload_id)
+        query = query.where(or_(Upload.status == "failed", Upload.id.in_(parts)))
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    found = session.scalars(query.order_by(Upload.id.desc()).limit(size).offset((page - 1) * size))
+    return total, [upload_row(session, upload) for upload in found.all()]
+
+
+def upload_row(session: Session, upload: Upload) -> UploadRow:
+    documents, failures = kept(session, upload.id)
+    own = select(StoredDocument.id).where(StoredDocument.upload_id == upload.id).order_by(StoredDocument.ordinal)
+    first = list(session.scalars(own.limit(_FIRST_DOCUMENTS)))
+    return UploadRow(upload, documents, failures, first, failures_of(session, upload.id, size=_FIRST_FAILURES))
+
+
+def failures_of(session: Session, upload_id: int, *, page: int = 1, size: int = PAGE_SIZE) -> list[ReadFailure]:
+    """One page of what could not be read of an upload, in its order."""
+    own = select(ReadFailure).where(ReadFailure.upload_id == upload_id).order_by(ReadFailure.id)
+    return list(session.scalars(own.limit(size).offset((page - 1) * size)))
 
 
 def versions(session: Session, document: StoredDocument) -> list[StoredDocument]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from nlp_compliance.errors import EmptyTextError, InputError, NotReadyError, NotThereError, TextTooLongError
+from nlp_compliance.store import repository
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
 from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
@@ -173,8 +174,7 @@ def _parts(session: Session, upload: Upload) -> tuple[list[StoredDocument], list
 def _status(desk: Any, caller: Caller, identifier: str) -> dict[str, Any]:
     with desk.database.reading() as session:
         upload = _own(session, caller, identifier)
-        documents, failures = _parts(session, upload)
-        return _row(upload, len(documents), len(failures))
+        return _row(upload, *repository.kept(session, upload.id))
 
 
 def _result(desk: Any, caller: Caller, identifier: str) -> dict[str, Any]:

@@ -3,6 +3,13 @@
 import io
 import json
 import re
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from types import SimpleNamespace
 
 import docx
 import pytest
@@ -11,12 +18,15 @@ from sqlalchemy import text as sql
 from starlette.testclient import TestClient
 
 from nlp_compliance.errors import UnreadableFileError
+from nlp_compliance.records import Promotional, Report
+from nlp_compliance.report.terminal import DOUBTFUL
 from nlp_compliance.settings import Settings
 from nlp_compliance.store import audit, decisions, people, repository
-from nlp_compliance.store.schema import StoredDocument, Upload, now
+from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload, now
 from nlp_compliance.web.app import create_app
-from nlp_compliance.web.desk import auditview, pagepicture
+from nlp_compliance.web.desk import auditview, jobs, pagepicture
 from nlp_compliance.web.desk.app import open_desk, setup_link
+from nlp_compliance.web.intake import accept
 from tests.ingest import files
 from tests.web.acting import AD, FIXTURES, PASSWORD, Person, running, settle
 
@@ -95,7 +105,7 @@ def test_a_bad_file_says_why_and_loses_nothing_beside_it(desk):
     documents = settle(state, 3)
     assert [d.name for d in documents] == ["文案.docx", "海报.jpg", "包.zip!a.txt"]
     page = reviewer.get("/uploads").text
-    assert "坏.pdf: the PDF is broken" in page and "b.doc: is an old or encrypted" in page
+    assert "PDF已损坏；请重新导出" in page and "包.zip!b.doc：是旧版或加密的Office文件" in page and "broken" not in page
     poster = reviewer.get(f"/documents/{documents[1].id}").text
     assert 'class="box' in poster and "<svg" in poster
     assert reviewer.get(f"/documents/{documents[1].id}/original").headers["content-type"] == "image/jpeg"
@@ -300,11 +310,12 @@ def test_what_a_killed_server_left_is_finished_exactly_once(tmp_path, database_u
         assert len(documents) == 2
         with desk.database.transaction() as session:
             # The worker that was thought dead comes back: its results are not kept a second time.
-            assert not repository.finish(session, upload.id, lease, [], [])
+            assert not repository.keep(session, upload.id, lease, [], [])
+            assert not repository.finish(session, upload.id, lease)
 
 
 def test_a_file_that_kills_its_worker_is_given_up(desk):
-    _, state = desk
+    app, state = desk
     state.runner.stop()
     with state.database.transaction() as session:
         repository.add_upload(session, name="x", sha256="0" * 64, size=1, by=None)
@@ -314,7 +325,9 @@ def test_a_file_that_kills_its_worker_is_given_up(desk):
             repository.release_all(session)
     with state.database.transaction() as session:
         upload = session.query(Upload).one()
-        assert upload.status == "failed" and "停止重试" in upload.error
+        assert upload.status == "failed" and "broke off 3 times" in upload.error
+    assert "处理时3次中断，已停止重试" in Person(app, "王审").get("/uploads").text
+    assert "处理时3次中断" in Person(app, "李复").get("/audit").text
 
 
 def test_the_same_idempotency_key_is_one_upload(desk):
@@ -326,6 +339,208 @@ def test_the_same_idempotency_key_is_one_upload(desk):
             for _ in range(2)
         )
         assert one.id == two.id
+
+
+def rows(count: int, words: str) -> bytes:
+    return ("正文\n" + "".join(f"第{number}行，{words}\n" for number in range(count))).encode()
+
+
+def test_a_short_upload_overtakes_a_long_one(desk, monkeypatch):
+    _, state = desk
+    monkeypatch.setattr(jobs, "_TURN_ITEMS", 8)
+    judge, short = state.runner.judge.check_many, AD.encode()
+
+    def while_the_long_one_is_read(documents):
+        # One more upload of the same key would be the same upload.
+        accept(state.database, state.files, name="短.txt", data=short, idempotency_key="short")
+        return judge(documents)
+
+    state.runner.judge = jobs.Judge(while_the_long_one_is_read)
+    accept(state.database, state.files, name="长.csv", data=rows(120, AD))
+    state.wake()
+    names = [d.name for d in settle(state, 121)]
+    assert names.index("短.txt") <= 16 and len(names) == 121
+
+
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+def test_a_long_upload_goes_on_where_it_was(tmp_path, database_url, monkeypatch, ending):
+    monkeypatch.setattr(jobs, "_TURN_ITEMS", 8)
+    with running(tmp_path, database_url=database_url) as (_, state):
+        state.runner.stop()
+        upload = accept(state.database, state.files, name="长.csv", data=rows(40, AD) + b'"open')
+        runner = jobs.JobRunner(state.database, state.files, state.runner.judge, state.runner.new_reader)
+        for _ in range(3):
+            assert runner._work()
+        if ending == "stopped":
+            runner._put_back()
+        with state.database.transaction() as session:
+            kept = session.get(Upload, upload.id)
+            assert repository.kept(session, upload.id) == (24, 0)
+            assert (kept.status, kept.attempts) == (("queued", 0) if ending == "stopped" else ("running", 1))
+            if ending == "killed":
+                kept.leased_until = now()
+    desk = open_desk(Settings(detectors=("lexical",), data_dir=tmp_path, database_url=database_url))
+    with TestClient(create_app(desk.settings, desk=desk)):
+        documents = settle(desk, 40)
+        assert [d.ordinal for d in documents] == list(range(40)) and len({d.text for d in documents}) == 40
+        with desk.database.reading() as session:
+            assert repository.kept(session, upload.id) == (40, 1)
+            assert session.get(Upload, upload.id).status == "done"
+
+
+def test_what_could_not_be_read_stays_in_sight(desk):
+    app, state = desk
+    with state.database.transaction() as session:
+        for number in range(40):
+            upload = Upload(name=f"海报{number:02}.pdf", sha256="0" * 64, size=1, status="failed")
+            session.add(upload)
+            session.flush()
+            for row in range(40 if number == 0 else 1):
+                says = f"line {row} is no JSON object: x"
+                session.add(ReadFailure(upload_id=upload.id, name=f"{row}", code="record_invalid", message=says))
+        session.add(Upload(name="好.txt", sha256="0" * 64, size=1, status="done"))
+        first = upload.id - 39
+    reader = Person(app, "钱看")
+    assert "共41次上传" in reader.get("/uploads").text and "好.txt" in reader.get("/uploads").text
+    page = reader.get("/uploads?unread=1").text
+    assert "共40次上传" in page and "海报39.pdf" in page and "好.txt" not in page and "unread=1&amp;page=2" in page
+    page = reader.get("/uploads?unread=1&page=2").text
+    assert "海报00.pdf" in page and f'<a href="/uploads/{first}">共40处未能读取</a>' in page
+    whole = reader.get(f"/uploads/{first}").text + reader.get(f"/uploads/{first}?page=2").text
+    assert all(f"第{row}行不是JSON" in whole for row in range(40))
+    assert reader.get("/uploads/999999").status_code == 404
+    assert "海报39.pdf" in reader.get("/uploads/recent").text
+
+
+def test_what_remains_after_decisions_stands_beside_the_programs_risk(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    (document,) = settle(state)
+    risk = '机器判定 <span class="badge high">高风险</span> · 人工处理后 '
+    assert f'{risk}<span class="soft">尚未处理</span>' in reviewer.get("/documents/1").text
+    assert "处理后 <span" not in reviewer.get("/").text
+    for number in range(1, len(document.report["findings"]) + 1):
+        page = reviewer.post("/documents/1/decisions", finding=number, action="dismiss", reason="引自条款").text
+    assert f'{risk}<span class="badge none">无风险</span>' in page
+    listed = reviewer.get("/").text.partition('class="list"')[2]
+    assert 'badge high">高</span>' in listed and '处理后 <span class="badge none">无</span>' in listed
+    assert "均已排除" in listed and "政府承保或兜底</span>" not in listed
+    start = AD.index("扫码投保")
+    place = {"start": start, "end": start + 4, "label": "false_urgency"}
+    page = reviewer.post("/documents/1/decisions", action="add", reason="催促", **place).text
+    left = state.rulebook.label("false_urgency").severity
+    assert f'{risk}<span class="badge {left}">' in page
+    sheet = load_workbook(io.BytesIO(reviewer.get("/documents/1/export.xlsx").content))["概况"]
+    assert any("机器判定高，人工处理后" in str(row[0].value) for row in sheet.iter_rows())
+
+
+def test_a_changed_label_brings_its_own_explanation(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    (document,) = settle(state)
+    number = next(i for i, f in enumerate(document.report["findings"], 1) if f["text"] == "政府兜底")
+    fields = {"finding": number, "action": "relabel", "label": "absolute_claim", "reason": "非承保"}
+    reviewer.post("/documents/1/decisions", **fields)
+    page = reviewer.post("/documents/1/decisions", finding=number, action="accept").text
+    card = page.partition(f'id="f{number}"')[2].partition("</article>")[0]
+    old, new = state.rulebook.label("state_underwriting"), state.rulebook.label("absolute_claim")
+    assert f"<h2>{number}. {new.name} <s" in card and f"机器原标签：{old.name}</s>" in card
+    assert new.reason in card and old.reason not in card and f'badge {new.severity}">' in card
+    word = docx.Document(io.BytesIO(reviewer.get("/documents/1/export.docx").content))
+    said = [p.text for p in word.paragraphs]
+    assert f"提示：机器原标签：{old.name}" in said and any(s.startswith(f"{number}. {new.name}") for s in said)
+    reviewer.post("/documents/1/verdict", verdict="return", reason="删去")
+    Person(app, "李复").post("/documents/1/approval", agree="yes")
+    (row,) = map(json.loads, Person(app, "李复").get("/decisions.jsonl").text.splitlines())
+    labels = {s["label"] for s in row["spans"] if row["text"][s["start"] : s["end"]] == "政府兜底"}
+    assert labels == {"absolute_claim"}
+
+
+def test_the_json_export_holds_the_decisions(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    (document,) = settle(state)
+    reviewer.post("/documents/1/decisions", finding=1, action="rewrite", rewrite="商业保险公司承保")
+    reviewer.post("/documents/1/decisions", action="add", start=0, end=3, label="false_urgency", reason="催促")
+    reviewer.post("/documents/1/verdict", verdict="return", reason="删去政府兜底")
+    exported = json.loads(reviewer.get("/documents/1/export.json").content)
+    review = exported.pop("review")
+    assert exported == document.report
+    assert (review["state"], review["verdict"], review["by"], review["approved_by"]) == (
+        "decided",
+        "return",
+        "王审",
+        None,
+    )
+    first, added = review["decisions"]
+    assert (first["finding"], first["action"], first["rewrite"], first["by"]) == (
+        1,
+        "rewrite",
+        "商业保险公司承保",
+        "王审",
+    )
+    assert (added["finding"], added["label"], added["start"], added["end"]) == (None, "false_urgency", 0, 3)
+    assert review["remaining_risk"] == "high" and added["at"].endswith("+00:00")
+
+
+def test_a_doubtful_stance_is_said_in_one_sentence(desk):
+    app, state = desk
+    doubtful = Report(
+        "", Promotional(False, 0.4, review=True), "none", (), (), (), {}, state.checker.version, date(2026, 11, 1)
+    )
+    state.live._current = SimpleNamespace(
+        rulebook=state.rulebook, check=lambda _: doubtful, check_many=lambda texts: [doubtful for _ in texts]
+    )
+    reviewer = Person(app, "王审")
+    assert reviewer.post("/rewrite", text=AD).json()["clean"] == f"{DOUBTFUL}；未发现问题"
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    assert reviewer.get("/documents/1").text.count(DOUBTFUL) == 2
+    written = [p for p in (ROOT / "nlp_compliance").rglob("*.*") if p.suffix in (".py", ".html", ".js")]
+    assert [p.name for p in written if "是否属于保险宣传" in p.read_text("utf-8")] == ["terminal.py"]
+
+
+def test_a_limit_of_payment_is_said_to_discharge_the_duty_of_the_ratio(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD + "年限额100万元。")
+    settle(state)
+    page = reviewer.get("/documents/1").text
+    row = page.partition("<td>赔付比例<div")[2].partition("</tr>")[0]
+    assert "赔付比例或者限额" in row and "已披露" in row and "最高保障300万元" in page
+
+
+def test_a_sentence_that_cannot_be_checked_says_why_in_chinese(tmp_path):
+    with running(tmp_path, max_text_chars=50) as (app, _):
+        answer = Person(app, "王审").post("/rewrite", text="长" * 51)
+        assert answer.status_code == 422 and "文字有51个字符，最多50个字符" in answer.text
+
+
+def test_pictures_of_pages_wait_for_each_other_and_start_light(monkeypatch):
+    code = "import sys, nlp_compliance.web.desk.pagepicture; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+    assert done.stdout == b"False\n"
+    at_once, most = 0, 0
+    lock = threading.Lock()
+
+    def drawn(*_, **__):
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.05)
+        with lock:
+            at_once -= 1
+        return SimpleNamespace(stdout=b"10 20\npng")
+
+    monkeypatch.setattr(pagepicture.subprocess, "run", drawn)
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(lambda number: pagepicture.draw(b"%PDF-light", number), range(8)))
+    assert most == 2 and {p.height for p in pictures} == {20.0}
+    pagepicture.draw.cache_clear()
 
 
 @pytest.mark.parametrize("asked", ["until=9999-12-31", "since=0001-01-01&until=0001-01-01", "since=yesterday"])

@@ -13,6 +13,12 @@ function uploadBox() {
   zone.addEventListener("drop", e => { input.files = e.dataTransfer.files; show(); if (input.files.length) form.requestSubmit(); });
 }
 
+// What a page of the server says where it refuses something.
+async function refusal(answer) {
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  return (page.querySelector(".problem") || page.body).textContent;
+}
+
 // Files go with the token in a header; a refusal is shown beside the form and keeps what was chosen.
 function sendFiles() {
   document.querySelectorAll("form[enctype]").forEach(form => form.addEventListener("submit", async e => {
@@ -30,8 +36,7 @@ function sendFiles() {
       const answer = await fetch(form.action, { method: "POST", headers: { "x-csrftoken": csrf, accept: "text/html" }, body: new FormData(form) });
       if (answer.ok && new URL(answer.url).pathname === "/login") { say("登录已失效，内容没有上传；请在另一个窗口登录后再点一次"); return; }
       if (answer.ok) { location.assign(answer.url); return; }
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      say((page.querySelector(".problem") || page.body).textContent);
+      say(await refusal(answer));
     } catch { say("没有连上服务器，内容没有上传；请检查网络后再点一次"); }
     finally { button.disabled = false; }
   }));
@@ -42,7 +47,7 @@ function watchUploads() {
   if (!list) return;
   const busy = () => list.querySelector(".queued, .running");
   const tick = async () => {
-    const answer = await fetch("/uploads", { headers: { "x-csrftoken": csrf } });
+    const answer = await fetch("/uploads/recent", { headers: { "x-csrftoken": csrf } });
     if (answer.ok && !answer.redirected) list.innerHTML = await answer.text();
     if (busy()) setTimeout(tick, 1500); else location.reload();
   };
@@ -125,12 +130,12 @@ async function check(text, out) {
   const answer = await fetch("/rewrite", { method: "POST", headers: { "x-csrftoken": csrf }, body: new URLSearchParams({ text }) });
   out.replaceChildren();
   if (answer.redirected) { out.textContent = "登录已失效；请在另一个窗口登录后再检查。"; return null; }
-  if (!answer.ok) { out.textContent = text.trim() ? "这段文字不能检查：太长，或没有可读的字符。" : "请先写一句话再检查。"; return null; }
-  const { findings, promotional } = await answer.json();
+  if (!answer.ok) { out.textContent = text.trim() ? await refusal(answer) : "请先写一句话再检查。"; return null; }
+  const { findings, clean } = await answer.json();
   if (!findings.length) {
     const p = document.createElement("p");
     p.className = "good";
-    p.textContent = promotional.value ? "未发现问题。" : promotional.review ? "未发现问题（是否属于保险宣传存疑，建议人工复核）。" : "未发现问题（未识别为保险宣传）。";
+    p.textContent = `${clean}。`;
     out.append(p);
   }
   for (const f of findings) {

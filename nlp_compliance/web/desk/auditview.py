@@ -11,6 +11,7 @@ from nlp_compliance.scan.outputs import RISKS
 from nlp_compliance.store.decisions import VERDICTS
 from nlp_compliance.store.people import ROLES
 from nlp_compliance.store.schema import AuditEntry
+from nlp_compliance.web.desk import failures
 from nlp_compliance.web.desk.moments import second
 
 ACTIONS = {
@@ -124,6 +125,9 @@ def _shown(key: str, value: Any, label_name: Callable[[str], str]) -> str:
         return "是" if value else "否"
     if key == "label":
         return label_name(value)
+    if key == "message":
+        # What entries of earlier versions say is Chinese already.
+        return failures.known(value) or str(value)
     if key == "finding":
         return f"第{value}条" if value else "补充"
     if isinstance(value, list):

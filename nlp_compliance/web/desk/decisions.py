@@ -9,9 +9,10 @@ from fastapi import APIRouter, Form, Request, Response
 
 from nlp_compliance.errors import InputError
 from nlp_compliance.records import Document
-from nlp_compliance.schema import report_to_dict
+from nlp_compliance.report.terminal import clean_text
 from nlp_compliance.store import decisions
 from nlp_compliance.store.schema import User
+from nlp_compliance.web.desk import failures
 from nlp_compliance.web.desk.pages import Approver, Reviewer, Viewer, back, desk_of, document_of, is_row_number
 
 router = APIRouter(include_in_schema=False)
@@ -89,11 +90,14 @@ def assign(request: Request, user: Reviewer, identifier: int, to: Annotated[int,
 def rewrite(request: Request, user: Viewer, text: Annotated[str, Form()]) -> Response:
     """Checks a sentence as it stands now; nothing is kept."""
     checker = desk_of(request).checker
-    report = report_to_dict(checker.check(Document("", text.replace("\x00", ""))))
+    try:
+        report = checker.check(Document("", text.replace("\x00", "")))
+    except InputError as error:
+        raise InputError(failures.said(error.code, str(error))) from error
     found: list[dict[str, Any]] = [
-        {"label": checker.rulebook.label(f["label"]).name, "text": f["text"], "suggestion": f["suggestion"]}
-        for f in report["findings"]
-        if f["verdict"] == "violation" and f["text"]
+        {"label": checker.rulebook.label(f.label).name, "text": f.text, "suggestion": f.suggestion}
+        for f in report.findings
+        if f.verdict == "violation" and f.text
     ]
-    content = orjson.dumps({"findings": found, "promotional": report["promotional"]})
+    content = orjson.dumps({"findings": found, "clean": clean_text(report.promotional)})
     return Response(content, media_type="application/json")

@@ -20,7 +20,12 @@ from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_ans
 router = APIRouter(include_in_schema=False)
 _PDF = b"%PDF-"
 _PAGES_SHOWN = 40
-_MAKERS = {"docx": exports.word_report, "xlsx": exports.excel_report, "pdf": pdf.pdf_report}
+_MAKERS = {
+    "docx": exports.word_report,
+    "xlsx": exports.excel_report,
+    "pdf": pdf.pdf_report,
+    "json": exports.json_report,
+}
 
 
 @router.get("/documents/{identifier}")
@@ -47,6 +52,8 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         document=document,
         report=document.report,
         findings=findings,
+        remaining=view.remaining_risk(findings),
+        proofs=view.proofs(desk.rulebook),
         by_number={f.number: f for f in findings},
         segments=view.text_segments(document, findings),
         picture=picture.size if picture else None,
@@ -101,15 +108,12 @@ def original(request: Request, user: Viewer, identifier: int) -> Response:
 @router.get("/documents/{identifier}/export.{kind}")
 def export(request: Request, user: Viewer, identifier: int, kind: str) -> Response:
     desk = desk_of(request)
-    if kind not in (*_MAKERS, "json"):
-        raise InputError(f"没有“{kind[:20]}”格式的导出，可用：{'、'.join(_MAKERS)}、json")
+    if kind not in _MAKERS:
+        raise InputError(f"没有“{kind[:20]}”格式的导出，可用：{'、'.join(_MAKERS)}")
     with desk.database.transaction() as session:
         document = document_of(session, identifier)
         findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
         names = names_of(session)
         audit.append(session, user=user.name, action="document.export", subject=f"document:{identifier}", kind=kind)
-    if kind == "json":
-        data = orjson.dumps(document.report, option=orjson.OPT_INDENT_2)
-        return file_answer(data, f"{identifier}.json", "application/json")
     data = _MAKERS[kind](document, findings, desk.rulebook, names)
     return file_answer(data, f"合规检查-{identifier}.{kind}", "application/octet-stream")

@@ -1,6 +1,8 @@
 """Pictures of PDF pages, drawn by a child process: a page that breaks the renderer or takes too long costs only itself.
 
-Run as a module it is that child: the file comes on standard input, the picture goes to standard output.
+Run as a module it is that child: the file comes on standard input, the picture goes to standard output. So nothing is
+imported here that a picture does not need, and a few children draw at a time: on a busy machine the pages of a long
+document would otherwise spend each other's time on starting.
 """
 
 from __future__ import annotations
@@ -10,15 +12,21 @@ import contextlib
 import io
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from nlp_compliance.errors import UnreadableFileError
-from nlp_compliance.web.desk.view import Outline
+
+if TYPE_CHECKING:
+    from nlp_compliance.web.desk.view import Outline
 
 _SCALE = 1.5
+# For starting a child and drawing one page; waiting for others does not count.
 _TIMEOUT_S = 30
+_AT_A_TIME = threading.BoundedSemaphore(2)
 _MEMORY_BYTES = 2 << 30
 _MOST_PIXELS = 20_000_000
 
@@ -37,7 +45,8 @@ def draw(data: bytes, page: int) -> PagePicture:
     """The picture of one page, counted from 1. Raises UnreadableFileError."""
     command = [sys.executable, "-m", "nlp_compliance.web.desk.pagepicture", str(page)]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603
+        with _AT_A_TIME:
+            done = subprocess.run(command, input=data, capture_output=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603
         head, _, png = done.stdout.partition(b"\n")
         width, height = map(float, head.split())
     except (OSError, ValueError, subprocess.SubprocessError) as error:

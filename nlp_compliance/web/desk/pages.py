@@ -18,12 +18,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from nlp_compliance.errors import ForbiddenError, NlpComplianceError, NotThereError, StoreError, UnauthorizedError
 from nlp_compliance.store import people
+from nlp_compliance.store.repository import PAGE_SIZE
 from nlp_compliance.store.schema import StoredDocument, User
 from nlp_compliance.web import errors
 from nlp_compliance.web.desk.state import Desk
 from nlp_compliance.web.policy import PAGE_HEADERS
 
 log = logging.getLogger("nlp_compliance.web")
+_LAST_PAGE = 100_000
 # Everything below these is called by programs and gets errors as JSON.
 PROGRAM_PATHS = ("/v1/", "/healthz", "/readyz", "/metrics")
 
@@ -86,6 +88,21 @@ def file_answer(data: bytes, name: str, media_type: str) -> Response:
 
 def names_of(session: Session) -> dict[int, str]:
     return {identifier: name for identifier, name in session.execute(select(User.id, User.name))}  # noqa: C416
+
+
+def is_number(text: str) -> bool:
+    """Whether a field of an address is a number that can be worked with."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def page_number(text: str) -> int:
+    """Which page of a list is asked for; what is no number asks for the first."""
+    return max(1, min(_LAST_PAGE, int(text))) if is_number(text) else 1
+
+
+def pages_for(total: int) -> int:
+    """How many pages a list has."""
+    return max(1, -(-total // PAGE_SIZE))
 
 
 def is_row_number(identifier: int) -> bool:

@@ -72,7 +72,7 @@ def _parts(
 ) -> Iterator[Flowable]:
     body, head = _style("body", 10), _style("head", 13, spaceBefore=10)
     yield Paragraph(escape(title), _style("title", 17))
-    for line in facts(document, people):
+    for line in facts(document, findings, people):
         yield Paragraph(escape(line), body)
     yield Paragraph("原文标注", head)
     for line in _marked_lines(document, findings):

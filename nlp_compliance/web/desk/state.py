@@ -13,6 +13,7 @@ from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import SUFFIXES, Reader
 from nlp_compliance.records import CATEGORY_LABELS, CATEGORY_OF, VIOLATION_LABELS
 from nlp_compliance.report.templates import environment
+from nlp_compliance.report.terminal import DOUBTFUL
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS
 from nlp_compliance.settings import Settings
@@ -20,7 +21,7 @@ from nlp_compliance.store import decisions, people, repository, retention
 from nlp_compliance.store.database import Database, sqlite_url
 from nlp_compliance.store.files import FileStore
 from nlp_compliance.store.schema import now
-from nlp_compliance.web.desk import exports, moments
+from nlp_compliance.web.desk import exports, failures, moments
 from nlp_compliance.web.desk.background import Repeated
 from nlp_compliance.web.desk.jobs import JobRunner, Judge
 from nlp_compliance.web.desk.messages import Messenger
@@ -31,17 +32,6 @@ CATEGORIES = {
     "false_publicity": "虚假或误导宣传",
     "government_underwriting": "冒用政府名义",
     "missing_disclosure": "未充分披露",
-}
-# What an officer can do about each kind of failure; the reader's own words follow for whoever looks closer.
-FAILURES = {
-    "format_unsupported": "没有读取这种文件的方法，请转存为 Word、PDF、图片、网页、文本或表格再上传",
-    "file_unreadable": "文件损坏、加密或内容与扩展名不符，请重新保存后再上传",
-    "limit_exceeded": "文件超过允许的大小、页数、像素或展开体积，请拆分后再上传",
-    "text_empty": "文件里没有文字",
-    "text_too_long": "文字太长，请拆分后再上传",
-    "text_encoding": "文字编码无法识别，请另存为UTF-8",
-    "record_invalid": "表格中有一行无法使用",
-    "extra_missing": "服务器没有安装读取这种文件所需的组件，请联系管理员",
 }
 _REFRESH_S = 3.0
 _PURGE_S = 3_600.0
@@ -67,8 +57,9 @@ class Desk:
         if self.sole and self.database.is_sqlite:
             with self.database.transaction() as session:
                 repository.release_all(session)
-        reader = isolated_reader(Reader(Limits.of(self.settings)))
-        self.runner = JobRunner(self.database, self.files, Judge(reader, live.judge, metrics.reports))
+        plain_reader = Reader(Limits.of(self.settings))
+        judge = Judge(live.judge, metrics.reports)
+        self.runner = JobRunner(self.database, self.files, judge, lambda: isolated_reader(plain_reader))
         self.runner.start()
         messenger = Messenger(self.database, metrics.message)
         self.repeated = [
@@ -122,7 +113,9 @@ def open_desk(settings: Settings) -> Desk:
         longest_reason=decisions.LONGEST_REASON,
         roles=people.ROLES,
         law=exports.law,
-        failure_text=lambda f: FAILURES.get(f.code, "未能处理"),
+        doubtful=DOUBTFUL,
+        failure_text=failures.of_part,
+        unread_text=failures.unread,
         categories=CATEGORIES,
         category_labels=CATEGORY_LABELS,
         category_of=CATEGORY_OF.get,

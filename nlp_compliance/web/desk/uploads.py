@@ -1,19 +1,34 @@
-"""Files and pasted texts come in here; the rest happens in the background."""
+"""Files and pasted texts come in here, and what became of them is listed; the rest happens in the background."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response, UploadFile
+from fastapi import APIRouter, Query, Request, Response, UploadFile
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
-from nlp_compliance.errors import InputError, LimitExceededError, ReceiveTimeoutError
+from nlp_compliance.errors import InputError, LimitExceededError, NotThereError, ReceiveTimeoutError
 from nlp_compliance.settings import Settings
-from nlp_compliance.web.desk.pages import Reviewer, back, desk_of
+from nlp_compliance.store import repository
+from nlp_compliance.store.schema import Upload
+from nlp_compliance.web.desk.pages import (
+    Reviewer,
+    Viewer,
+    back,
+    desk_of,
+    is_row_number,
+    names_of,
+    page,
+    page_number,
+    pages_for,
+)
 from nlp_compliance.web.intake import accept
 
 router = APIRouter(include_in_schema=False)
+# Beside the form for new ones.
+UPLOADS_SHOWN = 12
 
 
 @router.post("/uploads")
@@ -24,6 +39,63 @@ async def upload(request: Request, user: Reviewer) -> Response:
         await run_in_threadpool(accept, desk.database, desk.files, name=name, data=data, by=user, previous_id=previous)
     desk.wake()
     return back("/")
+
+
+@router.get("/uploads")
+def uploads(
+    request: Request, user: Viewer, unread: str = "", number: Annotated[str, Query(alias="page")] = "1"
+) -> Response:
+    """All uploads, or those of which something could not be read."""
+    asked = page_number(number)
+    with desk_of(request).database.reading() as session:
+        total, found = repository.find_uploads(session, unread=bool(unread), page=asked)
+        names = names_of(session)
+    return page(
+        request,
+        "uploads.html",
+        user=user,
+        uploads=found,
+        total=total,
+        names=names,
+        unread=bool(unread),
+        number=asked,
+        pages=pages_for(total),
+        link=lambda page: f"/uploads?{'unread=1&' if unread else ''}page={page}",
+    )
+
+
+@router.get("/uploads/recent")
+def recent(request: Request, user: Viewer) -> Response:
+    """The newest uploads as a piece of the work list, which asks for it while they are worked off."""
+    with desk_of(request).database.reading() as session:
+        _, found = repository.find_uploads(session, size=UPLOADS_SHOWN)
+    return page(request, "upload_rows.html", uploads=found, names={}, unread=False)
+
+
+@router.get("/uploads/{identifier}")
+def one_upload(
+    request: Request, user: Viewer, identifier: int, number: Annotated[str, Query(alias="page")] = "1"
+) -> Response:
+    """One upload with everything that could not be read of it."""
+    asked = page_number(number)
+    with desk_of(request).database.reading() as session:
+        found = session.get(Upload, identifier) if is_row_number(identifier) else None
+        if found is None:
+            raise NotThereError(f"没有编号为{identifier}的上传；可能已按保留期限删除")
+        row = repository.upload_row(session, found)
+        failures = repository.failures_of(session, identifier, page=asked)
+        names = names_of(session)
+    return page(
+        request,
+        "upload.html",
+        user=user,
+        row=row,
+        failures=failures,
+        names=names,
+        number=asked,
+        pages=pages_for(row.failures),
+        link=lambda page: f"/uploads/{identifier}?page={page}",
+    )
 
 
 async def _received(request: Request, settings: Settings) -> tuple[list[tuple[str, bytes]], int | None]:
@@ -41,6 +113,11 @@ async def _received(request: Request, settings: Settings) -> tuple[list[tuple[st
             contents = [(str(f.filename), await _bytes_of(f, settings.max_upload_bytes)) for f in given]
     except TimeoutError as error:
         raise ReceiveTimeoutError(f"上传超过{settings.max_receive_seconds}秒仍未完成；请检查网络后再试") from error
+    except HTTPException as error:
+        raise LimitExceededError(
+            f"上传的内容不完整或超过限度：一次最多{settings.max_files}个文件，粘贴的文字最多{settings.max_upload_bytes}字节；"
+            "请分几次上传"
+        ) from error
     previous = int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
     # A new version is the file where one is given; the text field then only repeats the old version.
     if text.strip() and not (previous and contents):

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from nlp_compliance.detect.disclosure import LOWERED
+from nlp_compliance.records import MISSING_LABELS, discharging_tags
 from nlp_compliance.report.segments import Segment, cut
 from nlp_compliance.rulebook import Rulebook
-from nlp_compliance.store.decisions import place_of
-from nlp_compliance.store.schema import Decision, StoredDocument
+from nlp_compliance.schema import plain
+from nlp_compliance.store.decisions import Said, label_of, place_of
+from nlp_compliance.store.schema import StoredDocument
 
 _RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One finding with what people said about it, the newest word first."""
+    """One finding as it now stands, with what people said about it, the newest word first.
+
+    `former_label` is the program's, where a person changed it.
+    """
 
     number: int
     finding: dict[str, Any]
-    decisions: tuple[tuple[Decision, str], ...]
+    decisions: tuple[Said, ...]
+    former_label: str = ""
 
     @property
     def action(self) -> str:
@@ -51,14 +59,16 @@ class Outline:
     height: float
 
 
-def shown_findings(
-    document: StoredDocument, decisions: Sequence[tuple[Decision, str]], rulebook: Rulebook
-) -> list[Shown]:
+def shown_findings(document: StoredDocument, decisions: Sequence[Said], rulebook: Rulebook) -> list[Shown]:
     """Findings of the report in their order, then those that people added, as grave as their label."""
     out = []
     for number, finding in enumerate(document.report["findings"], 1):
-        own = tuple(reversed([(d, n) for d, n in decisions if d.finding == number]))
-        out.append(Shown(number, finding, own))
+        own = [(d, n) for d, n in decisions if d.finding == number]
+        label = label_of(finding, [d for d, _ in own])
+        former = "" if label == finding["label"] else finding["label"]
+        if former:
+            finding = finding | _explained(label, document, rulebook)
+        out.append(Shown(number, finding, tuple(reversed(own)), former))
     for place, (decision, name) in enumerate(decisions):
         if decision.action == "add":
             back = [
@@ -66,22 +76,50 @@ def shown_findings(
             ]
             text = document.text[decision.start : decision.end]
             finding = {
-                "label": decision.label,
-                "severity": rulebook.label(decision.label).severity,
                 "start": decision.start,
                 "end": decision.end,
                 "text": text,
+                **_explained(decision.label, document, rulebook),
                 "reason": decision.reason,
-                "suggestion": "",
-                "basis": [],
-                "evidence": [],
-                "score": None,
-                "review": False,
-                "pointer_only": False,
-                "verdict": "violation",
             }
             out.append(Shown(len(out) + 1, finding, (*back[:1], (decision, name))))
     return out
+
+
+def _explained(label: str, document: StoredDocument, rulebook: Rulebook) -> dict[str, Any]:
+    """What a finding is under a label that a person gave it: as grave as the label, explained by it, sure."""
+    info = rulebook.label(label)
+    return {
+        "label": label,
+        "severity": info.severity,
+        "reason": info.reason,
+        "suggestion": info.suggestion,
+        "basis": plain(rulebook.basis(label, date.fromisoformat(document.report["as_of"]))),
+        "evidence": [],
+        "score": None,
+        "review": False,
+        "pointer_only": False,
+        "verdict": "violation",
+    }
+
+
+def open_violations(findings: Sequence[Shown]) -> list[Shown]:
+    """The violations of which nobody said that they are none."""
+    return [f for f in findings if f.finding["verdict"] == "violation" and not f.closed]
+
+
+def remaining_risk(findings: Sequence[Shown]) -> str | None:
+    """The risk after the decisions, by the rule of the report's own; None where nobody decided anything.
+
+    What only a person can decide counts one step lower until somebody has taken it up.
+    """
+    if not any(f.decisions for f in findings):
+        return None
+    levels = [
+        LOWERED[f.finding["severity"]] if f.finding["review"] and not f.action else f.finding["severity"]
+        for f in open_violations(findings)
+    ]
+    return min((level for level in levels if level != "info"), key=lambda level: _RANK[level], default="none")
 
 
 def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[tuple[Segment, str]]:
@@ -114,6 +152,11 @@ def outlines(document: StoredDocument, findings: Sequence[Shown], page: int | No
 def pages_of(document: StoredDocument) -> list[int]:
     """Pages of which text with its place was read, in order."""
     return sorted({b["page"] for b in document.blocks if b["page"] is not None and b["box"]})
+
+
+def proofs(rulebook: Rulebook) -> dict[str, str]:
+    """What discharges each duty, in words: a limit of payment, too, discharges that of the ratio."""
+    return {label: rulebook.label(discharging_tags(label)[0]).definition for label in MISSING_LABELS}
 
 
 def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, list[dict[str, Any]]]:

@@ -8,22 +8,22 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.store import repository
+from nlp_compliance.store.decisions import Said, decisions_by_document
 from nlp_compliance.store.repository import Filters
-from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload, User
+from nlp_compliance.store.schema import StoredDocument, User
 from nlp_compliance.store.statistics import AGES_DAYS, overview
 from nlp_compliance.text.normalise import normalise
+from nlp_compliance.web.desk import view
 from nlp_compliance.web.desk.moments import start_of
-from nlp_compliance.web.desk.pages import Viewer, desk_of, names_of, page
+from nlp_compliance.web.desk.pages import Viewer, desk_of, is_number, names_of, page, page_number, pages_for
+from nlp_compliance.web.desk.uploads import UPLOADS_SHOWN
 
 router = APIRouter(include_in_schema=False)
-_UPLOADS_SHOWN = 12
 _LONGEST_QUERY = 200
 _MOST_WORDS = 8
-_LAST_PAGE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,11 @@ class Asked:
             state=self.state,
             verdict=self.verdict,
             label=self.label,
-            assigned_to=user.id if self.who == "me" else int(self.who) if _number(self.who) else None,
+            assigned_to=user.id if self.who == "me" else int(self.who) if is_number(self.who) else None,
             since=start_of(self.since),
             until=until + timedelta(days=1) if until else None,
             order=self.order,
-            page=max(1, min(_LAST_PAGE, int(self.page))) if _number(self.page) else 1,
+            page=page_number(self.page),
         )
 
     def link(self, **changes: object) -> str:
@@ -68,24 +68,21 @@ class Asked:
         return any((self.q, self.risk, self.state, self.verdict, self.label, self.who, self.since, self.until))
 
 
-def _number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
-
-
 @router.get("/")
 def work_list(request: Request, user: Viewer, asked: Annotated[Asked, Depends()]) -> Response:
     filters = asked.filters(user)
     with desk_of(request).database.reading() as session:
         total, documents = repository.find_documents(session, filters)
+        said = decisions_by_document(session, [d.id for d in documents])
         names = names_of(session)
-        uploads = _recent_uploads(session)
+        _, uploads = repository.find_uploads(session, size=UPLOADS_SHOWN)
     return page(
         request,
         "list.html",
         user=user,
-        documents=documents,
+        rows=[_row(d, said.get(d.id, []), desk_of(request).rulebook) for d in documents],
         total=total,
-        pages=max(1, -(-total // repository.PAGE_SIZE)),
+        pages=pages_for(total),
         number=filters.page,
         asked=asked,
         names=names,
@@ -95,11 +92,18 @@ def work_list(request: Request, user: Viewer, asked: Annotated[Asked, Depends()]
     )
 
 
-@router.get("/uploads")
-def uploads(request: Request, user: Viewer) -> Response:
-    with desk_of(request).database.reading() as session:
-        found = _recent_uploads(session)
-    return page(request, "uploads.html", uploads=found)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A document with what the decisions so far leave of it: open violations, and the risk where anything was decided."""
+
+    document: StoredDocument
+    left: list[view.Shown]
+    remaining: str | None
+
+
+def _row(document: StoredDocument, said: list[Said], rulebook: Rulebook) -> _Row:
+    findings = view.shown_findings(document, said, rulebook)
+    return _Row(document, view.open_violations(findings), view.remaining_risk(findings))
 
 
 @router.get("/overview")
@@ -108,19 +112,3 @@ def overview_page(request: Request, user: Viewer) -> Response:
         figures = overview(session)
     ages = [f"不到{AGES_DAYS[0]}天", *(f"{a}到{b}天" for a, b in zip(AGES_DAYS, AGES_DAYS[1:], strict=False))]
     return page(request, "overview.html", user=user, figures=figures, ages=[*ages, f"{AGES_DAYS[-1]}天以上"])
-
-
-@dataclass(frozen=True, slots=True)
-class _UploadRow:
-    upload: Upload
-    documents: list[int]
-    failures: list[ReadFailure]
-
-
-def _recent_uploads(session: Session) -> list[_UploadRow]:
-    rows = []
-    for upload in session.scalars(select(Upload).order_by(Upload.id.desc()).limit(_UPLOADS_SHOWN)):
-        own = select(StoredDocument.id).where(StoredDocument.upload_id == upload.id).order_by(StoredDocument.ordinal)
-        failures = session.scalars(select(ReadFailure).where(ReadFailure.upload_id == upload.id)).all()
-        rows.append(_UploadRow(upload, list(session.scalars(own)), list(failures)))
-    return rows
