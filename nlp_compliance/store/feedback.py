@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nlp_compliance.records import SPAN_LABELS
-from nlp_compliance.store.decisions import decisions_of, label_of
+from nlp_compliance.store.decisions import additions, decisions_of, label_of
 from nlp_compliance.store.schema import StoredDocument
 
 
@@ -19,8 +19,8 @@ def feedback_rows(session: Session) -> list[dict[str, Any]]:
     """
     out = []
     for document in session.scalars(select(StoredDocument).where(StoredDocument.state == "approved")):
-        decisions = [d for d, _ in decisions_of(session, document.id)]
-        latest = {(d.finding, d.start, d.end): d for d in decisions}
+        said = decisions_of(session, document.id)
+        decisions = [d for d, _ in said]
         spans = []
         for number, found in enumerate(document.report["findings"], 1):
             own = [d for d in decisions if d.finding == number]
@@ -28,7 +28,7 @@ def feedback_rows(session: Session) -> list[dict[str, Any]]:
             if found["start"] is None or found["verdict"] != "violation" or dismissed:
                 continue
             spans.append({"start": found["start"], "end": found["end"], "label": label_of(found, own)})
-        spans += [{"start": d.start, "end": d.end, "label": d.label} for d in latest.values() if d.action == "add"]
+        spans += [{"start": start, "end": end, "label": label} for label, start, end in additions(said)]
         spans += [
             {"start": d["start"], "end": d["end"], "label": d["tag"]}
             for d in document.report["disclosures"]
@@ -40,7 +40,7 @@ def feedback_rows(session: Session) -> list[dict[str, Any]]:
                 "text": document.text,
                 "genre": "reviewed",
                 "promotional": document.report["promotional"]["value"],
-                "spans": sorted(spans, key=lambda s: (s["start"], s["end"])),
+                "spans": sorted(spans, key=lambda s: (s["start"], s["end"], s["label"])),
                 "group": f"desk-{document.text_sha256[:16]}",
                 "source": "review",
                 "verdict": document.verdict,

@@ -612,6 +612,21 @@ def test_an_added_finding_can_be_taken_back(desk):
     assert "false_urgency" not in {s["label"] for s in row["spans"]}
 
 
+def test_two_labels_added_to_the_same_words_both_reach_the_training_data(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    reviewer.post("/uploads", text=AD)
+    settle(state)
+    start = AD.index("扫码投保")
+    for label in ("false_urgency", "improper_inducement"):
+        place = {"start": start, "end": start + 4, "label": label}
+        reviewer.post("/documents/1/decisions", action="add", reason="两处问题", **place)
+    reviewer.post("/documents/1/verdict", verdict="return", reason="删去政府兜底")
+    Person(app, "李复").post("/documents/1/approval", agree="yes")
+    (row,) = map(json.loads, Person(app, "李复").get("/decisions.jsonl").text.splitlines())
+    assert {"false_urgency", "improper_inducement"} <= {s["label"] for s in row["spans"] if s["start"] == start}
+
+
 def test_a_title_is_no_path(desk):
     app, state = desk
     Person(app, "王审").post("/uploads", text=AD, title="培训 2026/11 初稿")
