@@ -11,6 +11,7 @@ STRATA = {
     "errors": 0,
     "records": 1,
     "settings": 1,
+    "severity": 2,
     "rulebook": 2,
     "text": 2,
     "ingest": 2,

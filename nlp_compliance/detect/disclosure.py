@@ -11,12 +11,8 @@ from nlp_compliance.records import (
     Disclosure,
     Duty,
     Evidence,
-    Severity,
     discharging_tags,
 )
-
-# A text that at least points to its terms is one step less grave (labels.md, rules of the verdict).
-LOWERED: dict[Severity, Severity] = {"high": "medium", "medium": "low", "low": "low", "info": "info"}
 
 
 def _evidence(disclosures: Sequence[Disclosure], tags: Sequence[str]) -> tuple[Evidence, ...]:

@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal
 
-from nlp_compliance.detect.disclosure import LOWERED, duties
+from nlp_compliance.detect.disclosure import duties
 from nlp_compliance.records import (
     ANY_VIOLATION,
     BENEFIT_TAG,
@@ -35,6 +34,7 @@ from nlp_compliance.records import (
     Span,
 )
 from nlp_compliance.rulebook import Rulebook
+from nlp_compliance.severity import LOWERED, risk_of
 
 # A rule that is right this often needs nobody to agree with it; a company's own rule has this score by default.
 CERTAIN = 0.9
@@ -47,7 +47,6 @@ _REPORT_CUE = re.compile(
     "风险提示|谨防|警惕|辟谣|不实信息|行政处罚|处罚决定|消费者权益保护提示|本院认为|记者(?:调查|了解|从|昨日)|特此公告|话术|第[一二三四五六七八九十百]+条"
 )
 _ENROL_CUE = re.compile("投保|参保|扫码|链接|私信|咨询|保费|元/年|元一年|承保")
-_RISK_ORDER: tuple[Literal["high", "medium", "low"], ...] = ("high", "medium", "low")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def resolve(
         disclosures=disclosures,
         duties=owed,
         scores=_scores(findings, document_scores),
-        risk=_risk(findings),
+        risk=risk_of((f.severity, f.review) for f in findings if f.verdict == "violation"),
     )
 
 
@@ -290,9 +289,3 @@ def _scores(findings: Sequence[Finding], document_scores: Mapping[str, float]) -
         if finding.verdict == "violation" and not finding.review:
             out[finding.label] = max(out[finding.label], finding.score)
     return out
-
-
-def _risk(findings: Sequence[Finding]) -> Risk:
-    """The gravest severity among certain violations; what only a person can decide counts one step lower."""
-    levels = [LOWERED[f.severity] if f.review else f.severity for f in findings if f.verdict == "violation"]
-    return next((level for level in _RISK_ORDER if level in levels), "none")

@@ -12,15 +12,14 @@ from nlp_compliance.report.templates import environment
 from nlp_compliance.report.terminal import SEVERITIES, clean_text, law_text
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.summary import Scanned, Summary
+from nlp_compliance.severity import gravest
 
-_RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
 STATES = {"present": "已披露", "pointer_only": "仅提示条款", "absent": "未披露", "not_required": "不要求"}
 
 
 def _css_class(segment: Segment, report: Report) -> str:
     """The class of the gravest finding over a segment."""
-    found = [report.findings[n - 1] for n in segment.findings]
-    return min((f.severity for f in found), key=lambda s: _RANK[s], default="")
+    return gravest(report.findings[n - 1].severity for n in segment.findings) or ""
 
 
 def write_html(target: Path, results: Iterable[Scanned | Failure], rulebook: Rulebook, summary: Summary) -> None:

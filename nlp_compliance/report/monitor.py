@@ -22,6 +22,7 @@ from nlp_compliance.report.copies import Sketches
 from nlp_compliance.report.templates import environment
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.outputs import RISKS, write_workbook
+from nlp_compliance.severity import RISK_ORDER
 
 UNKNOWN_ACCOUNT = "（未注明账号）"
 _SHOWN_DOCUMENTS = 300
@@ -132,7 +133,7 @@ def gather(results: Path, previous: Path | None = None) -> Monitor:
         _count(monitor, row, before)
         spread.add(row, place, numbers.setdefault(_account(row), len(numbers)))
     monitor.gone = sum(1 for identifier, labels in before.items() if labels and identifier not in seen)
-    monitor.cases.sort(key=lambda c: ("high", "medium", "low", "none").index(c.risk))
+    monitor.cases.sort(key=lambda c: RISK_ORDER.index(c.risk))
     _add_copies(monitor, spread, list(numbers), results, before)
     return monitor
 
@@ -293,7 +294,7 @@ def _common(account: Account, rulebook: Rulebook) -> str:
 
 def _figures(monitor: Monitor) -> list[list[object]]:
     figures: list[list[object]] = [["检查", monitor.documents]]
-    figures += [[f"{RISKS[key]}风险", monitor.risks[key]] for key in ("high", "medium", "low", "none")]
+    figures += [[f"{RISKS[key]}风险", monitor.risks[key]] for key in RISK_ORDER]
     figures += [["未完整读取", monitor.partly_read], ["同文传播（组）", monitor.groups]]
     if monitor.compared:
         figures += [["较上次新增", sum(c.is_new for c in monitor.cases)], ["上次有问题、本次未再出现", monitor.gone]]

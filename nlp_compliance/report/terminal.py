@@ -16,6 +16,7 @@ from nlp_compliance.records import Basis, Document, Finding, Promotional, Report
 from nlp_compliance.report.segments import numbered
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.scan.summary import Scanned, Summary
+from nlp_compliance.severity import RISK_ORDER
 
 STYLES = {"high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "blue", "none": "green"}
 SEVERITIES = {"high": "高", "medium": "中", "low": "低", "info": "提示", "none": "无"}
@@ -105,7 +106,7 @@ def summary_view(summary: Summary, rulebook: Rulebook) -> RenderableType:
     table = Table(title=f"共 {summary.documents} 篇，未能读取 {summary.failed}，未完整读取 {summary.partly_read}")
     table.add_column("项目")
     table.add_column("篇数", justify="right")
-    for risk in ("high", "medium", "low", "none"):
+    for risk in RISK_ORDER:
         table.add_row(Text(f"风险{SEVERITIES[risk]}", style=STYLES[risk]), str(summary.risks[risk]))
     for label, count in sorted(summary.labels.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(rulebook.label(label).name, str(count))

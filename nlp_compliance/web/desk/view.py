@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from nlp_compliance.detect.disclosure import LOWERED
 from nlp_compliance.records import MISSING_LABELS, discharging_tags
 from nlp_compliance.report.segments import Segment, cut
 from nlp_compliance.rulebook import Rulebook
 from nlp_compliance.schema import plain
+from nlp_compliance.severity import gravest, risk_of
 from nlp_compliance.store.decisions import Said, label_of, place_of
 from nlp_compliance.store.schema import StoredDocument
-
-_RANK = {"high": 0, "medium": 1, "low": 2, "info": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +113,17 @@ def remaining_risk(findings: Sequence[Shown]) -> str | None:
     """
     if not any(f.decisions for f in findings):
         return None
-    levels = [
-        LOWERED[f.finding["severity"]] if f.finding["review"] and not f.action else f.finding["severity"]
-        for f in open_violations(findings)
-    ]
-    return min((level for level in levels if level != "info"), key=lambda level: _RANK[level], default="none")
+    return risk_of((f.finding["severity"], f.finding["review"] and not f.action) for f in open_violations(findings))
 
 
 def text_segments(document: StoredDocument, findings: Sequence[Shown]) -> list[tuple[Segment, str]]:
     """(segment, class): the text cut at findings, with the gravest severity over each run."""
     spans = [(f.finding["start"], f.finding["end"], f.number) for f in findings if f.finding["start"] is not None]
     by_number = {f.number: f for f in findings}
-    out = []
+    out: list[tuple[Segment, str]] = []
     for segment in cut(document.text, spans):
         open_ones = [by_number[n] for n in segment.findings if not by_number[n].closed]
-        grave = min((f.finding["severity"] for f in open_ones), key=lambda s: _RANK[s], default="dismissed")
+        grave = gravest(f.finding["severity"] for f in open_ones) or "dismissed"
         out.append((segment, grave if segment.findings else ""))
     return out
 
