@@ -19,6 +19,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.measure import table
+from nlp_compliance.inference.runtime import open_session
 from nlp_compliance.settings import Settings
 
 _PLAIN_IDS = (10, 4_000)
@@ -32,7 +33,7 @@ def operators(model: Path, tokens: int, runs: int) -> list[tuple[str, int, float
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        session = open_session(model, options)
         for _ in range(runs):
             session.run(None, {"input_ids": ids})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -88,11 +88,19 @@ class FusedModernBert(nn.Module):
         encoder = self.model.encoder
         hidden = encoder.embeddings(inputs_embeds=self.model.embed(ids))
         for layer in encoder.layers:
-            query, key, value = layer.attn.Wqkv(layer.attn_norm(hidden)).chunk(3, dim=-1)
+            query, key, value = in_parts(layer.attn.Wqkv, layer.attn_norm(hidden), 3)
             query, key = (Rotary.apply(t, self.start, self.cosine, self.sine, self.heads) for t in (query, key))
             hidden = hidden + layer.attn.Wo(Attention.apply(query, key, value, self.heads))
-            hidden = hidden + layer.mlp(layer.mlp_norm(hidden))
+            inner, gate = in_parts(layer.mlp.Wi, layer.mlp_norm(hidden), 2)
+            hidden = hidden + layer.mlp.Wo(layer.mlp.act(inner) * gate)
         return self.model.heads(encoder.final_norm(hidden), None)
+
+
+def in_parts(layer: nn.Linear, hidden: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """The output of `layer` in equal parts: its matrix is cut once, at export, where a cut output is copied in every run."""
+    biases = [None] * count if layer.bias is None else layer.bias.chunk(count)
+    weights = layer.weight.chunk(count)
+    return [nn.functional.linear(hidden, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
 
 def can_fuse(model: SpanDocumentModel) -> bool:
