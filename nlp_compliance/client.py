@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from email.message import Message
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -37,6 +38,13 @@ _LONGEST_KEY = 128
 _BUSY = (429, 503)
 _LONGEST_PAUSE_S = 60.0
 _SIGNATURE_AGE_S = 300
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The library would show the key to whatever address an answer names, and turn POST into GET on the way."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 class RemoteError(NlpComplianceError):
@@ -171,14 +179,26 @@ class Client:
         own = dict(headers) | ({"Authorization": f"Bearer {self.api_key}"} if self.api_key else {})
         request = urllib.request.Request(self.base_url.rstrip("/") + path, body, own, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
-                data: bytes = answer.read()
-                return data
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _refusal(error.code, error.read(), error.headers.get("Retry-After", "")) from error
+            status, sent, data = _exchanged(request, self.timeout_s)
         except (OSError, http.client.HTTPException) as error:
             raise RemoteError(f"no answer from {self.base_url}: {error}", code="no_answer", status=0) from error
+        if 200 <= status < 300:
+            return data
+        if 300 <= status < 400:
+            place = sent.get("Location", "another address")
+            said = f"{self.base_url} redirects to {place}; give the address that answers itself as base_url"
+            raise RemoteError(said, code=f"http_{status}", status=status)
+        raise _refusal(status, data, sent.get("Retry-After", ""))
+
+
+def _exchanged(request: urllib.request.Request, timeout_s: float) -> tuple[int, Message, bytes]:
+    """(status, headers, body) of the answer, whatever its status. Raises OSError or HTTPException where it is cut off."""
+    try:
+        answer = urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, answer.headers, answer.read()
 
 
 def _is_address(given: str) -> bool:

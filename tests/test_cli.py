@@ -181,6 +181,19 @@ def test_a_scan_does_not_overwrite_what_it_reads(tmp_path, name, inside):
     assert source.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("place", [[], ["-o", "report.html"]], ids=["by default", "named"])
+def test_a_page_is_not_written_over_one_that_is_read(tmp_path, place):
+    page = tmp_path / "report.html"
+    page.write_text(f"<html><body>{AD}</body></html>", "utf-8")
+    before = page.read_bytes()
+    done = run("scan", ".", "--format", "html", *place, cwd=tmp_path)
+    assert done.returncode == 2 and "毁掉" in done.stderr.decode() and page.read_bytes() == before
+    (tmp_path / "elsewhere").mkdir()
+    done = run("scan", page, "--format", "html", *place, cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0 and "报告：report.html" in done.stderr.decode()
+    assert "政府兜底" in (tmp_path / "elsewhere" / "report.html").read_text("utf-8")
+
+
 def test_an_earlier_result_in_the_scanned_folder_is_replaced(tmp_path):
     (tmp_path / "a.txt").write_text(AD, "utf-8")
     for _ in range(2):

@@ -53,6 +53,31 @@ def test_new_against_an_earlier_scan(results, tmp_path):
     assert [c.id for c in monitor.cases if c.is_new] == ["2", "4"] and monitor.gone == 1
 
 
+def test_tables_that_number_their_rows_alike_are_told_apart(tmp_path):
+    calm = "今天天气晴，适合出游，记得带水。"
+
+    def scan_of(week: str, **tables: list[str]) -> Path:
+        paths = []
+        for name, texts in tables.items():
+            paths.append(tmp_path / f"{name}.jsonl")
+            paths[-1].write_text("\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(texts)), "utf-8")
+        scan_to_file(paths, tmp_path / f"{week}.result.jsonl", JOB, engine=in_this_process)
+        return tmp_path / f"{week}.result.jsonl"
+
+    def new(results: Path, previous: Path) -> tuple[list[tuple[str, str]], int]:
+        monitor = gather(results, previous)
+        return [(c.id, c.title) for c in monitor.cases if c.is_new], monitor.gone
+
+    first = scan_of("w1", a=[STORY, STORY], b=[calm, calm])
+    assert new(first, first) == ([], 0)
+    # The second row of `a` was mended, that of `b` became bad; each stands under the id of the other.
+    assert new(scan_of("w2", a=[STORY, calm], b=[calm, STORY]), first) == ([("1", "1")], 0)
+    # The second row of `a` is gone, though `b` has a row of the same id.
+    assert new(scan_of("w3", a=[STORY], b=[calm, calm]), first) == ([], 1)
+    # A table with a name of its own every week is compared by id.
+    assert new(scan_of("w5", c=[STORY, STORY]), scan_of("w4", d=[STORY, calm])) == ([("1", "1")], 0)
+
+
 def test_the_pages_show_text_and_run_nothing(results, tmp_path):
     for name in ("r.html", "r.xlsx"):
         write_monitor(tmp_path / name, gather(results), load_rulebook())

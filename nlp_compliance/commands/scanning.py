@@ -107,9 +107,11 @@ def scan_command(
 
     settings = settings_with(rules, advisory=advisory)
     target, partition = _target(out, partition_by)
-    _refuse_to_overwrite(found, target)
     if partition_by and target is None:
         raise typer.BadParameter("--partition-by 需要 -o 指定输出文件夹")
+    if output is Format.HTML and target is None:
+        target = Path("report.html")
+    _refuse_to_overwrite(found, target)
     form = Format.PARQUET if partition else output or _form_of(target)
     if partition and isinstance(target, Path) and target.is_file():
         raise typer.BadParameter(f"{target} 是文件；按 --partition-by 输出需要文件夹")
@@ -132,6 +134,8 @@ def scan_command(
             raise typer.BadParameter(f"{form.value} 只能写到本机文件")
         summary = _scan_shown(places, target, form, settings, day_of(as_of), text_column, show=show)
     typer.echo(summary_text(summary, load_rulebook(settings.rules_dirs)), err=True)
+    if form is Format.HTML:
+        typer.echo(f"报告：{target}", err=True)
     if target is not None and summary.failed and form in _RESUMABLE:
         _tell_failures(target, summary.failed)
     exit_at([risk for risk, count in summary.risks.items() if count], fail_on)
@@ -262,7 +266,8 @@ def _write(form: Format, out: Path | None, results: Results, rulebook: Rulebook,
     if form in (Format.CSV, Format.XLSX, Format.PARQUET):
         raise typer.BadParameter(f"--format {form.value} 需要 -o 指定输出文件")
     if form is Format.HTML:
-        write_html(out or Path("report.html"), results, rulebook, summary)
+        assert out is not None
+        write_html(out, results, rulebook, summary)
         return
     with _stream(out) as stream:
         if form is Format.TABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlp_compliance.ingest.plain import named_damage
 from nlp_compliance.records import Block, Box, Coverage, Document, Source
 
 
@@ -43,10 +44,6 @@ class Assembly:
         return self._length
 
     def document(self, identifier: str, source: Source) -> Document:
-        return Document(
-            identifier,
-            "\n".join(self._parts),
-            tuple(self._blocks),
-            source,
-            Coverage(complete=not self._unread, unread=tuple(self._unread)),
-        )
+        text = "\n".join(self._parts)
+        unread = (*self._unread, *named_damage(text))
+        return Document(identifier, text, tuple(self._blocks), source, Coverage(complete=not unread, unread=unread))

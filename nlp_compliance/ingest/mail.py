@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
@@ -10,8 +11,12 @@ from email.utils import parsedate_to_datetime
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
 from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.plain import decode
 from nlp_compliance.ingest.wechat import read_html
 from nlp_compliance.records import Document, Source
+
+# Mail programs state the old name and write characters that only its successor has.
+_WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}
 
 
 def looks_like_mail(data: bytes) -> bool:
@@ -39,7 +44,7 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
         for what in inner.coverage.unread:
             assembly.unread(what)
     elif body is not None:
-        for line in str(body.get_content()).splitlines():
+        for line in _text(body).splitlines():
             assembly.add(line)
     source = Source(
         path=name,
@@ -100,6 +105,14 @@ def _pictures(message: EmailMessage) -> dict[str, bytes]:
             if part["content-id"]:
                 out["cid:" + str(part["content-id"]).strip("<>")] = data
     return out
+
+
+def _text(part: Message) -> str:
+    """By the encoding that the part states, where it knows that and fits; the standard library would put � instead."""
+    data, stated = _bytes(part), part.get_content_charset("utf-8")
+    with contextlib.suppress(LookupError, UnicodeDecodeError):
+        return data.decode(_WIDER.get(stated, stated))
+    return decode(data)
 
 
 def _bytes(part: object) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import docx
@@ -127,8 +128,12 @@ def _add_drawings(assembly: Assembly, part: Any, *, page: int | None = None) -> 
     for relation in part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
         if kind in _DRAWINGS and not relation.is_external:
-            for paragraph in etree.fromstring(relation.target_part.blob, _PARSER).iter(qn("a:p")):
-                assembly.add("".join(t.text or "" for t in paragraph.iter(qn("a:t"))), _DRAWINGS[kind], page=page)
+            root = etree.fromstring(relation.target_part.blob, _PARSER)
+            # Titles and typed labels are paragraphs; names of series and categories are values, repeated by each series.
+            written = ("".join(t.text or "" for t in p.iter(qn("a:t"))) for p in root.iter(qn("a:p")))
+            named = (v.text or "" for cache in root.iter(qn("c:strCache")) for v in cache.iter(qn("c:v")))
+            for text in chain(written, dict.fromkeys(named)):
+                assembly.add(text, _DRAWINGS[kind], page=page)
 
 
 def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
@@ -138,6 +143,8 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
         limits.check(name, len(deck.slides), limits.max_pages, "number of slides")
         assembly = Assembly()
         for number, slide in enumerate(deck.slides, 1):
+            if (background := slide._element.cSld.bg) is not None:
+                _add_pictures(assembly, background, slide.part, number, limits)
             for shape in slide.shapes:
                 _add_shape(assembly, shape, number, limits)
             _add_drawings(assembly, slide.part, page=number)
@@ -156,11 +163,20 @@ def _add_shape(assembly: Assembly, shape: Any, page: int, limits: Limits) -> Non
     if hasattr(shape, "shapes"):
         for inner in shape.shapes:
             _add_shape(assembly, inner, page, limits)
-    elif getattr(shape, "has_table", False) and shape.has_table:
+        return
+    _add_pictures(assembly, shape._element, shape.part, page, limits)
+    if getattr(shape, "has_table", False) and shape.has_table:
         for row in shape.table.rows:
             for cell in row.cells:
                 assembly.add(cell.text, "table_cell", page=page)
     elif getattr(shape, "has_text_frame", False) and shape.has_text_frame:
         assembly.add(shape.text_frame.text, "text_box", page=page)
-    elif hasattr(shape, "image"):
-        add_embedded(assembly, shape.image.blob, f"第{page}页的图片", limits, page=page)
+
+
+def _add_pictures(assembly: Assembly, element: Any, part: Any, page: int, limits: Limits) -> None:
+    """Every picture in `element`: placed as such, or filling a shape, a cell or the background, as posters do."""
+    for blip in element.iter(qn("a:blip")):
+        if embedded := blip.get(qn("r:embed")):
+            add_embedded(assembly, part.related_part(embedded).blob, f"第{page}页的图片", limits, page=page)
+        elif blip.get(qn("r:link")):
+            assembly.unread(f"第{page}页有图片在文件之外，未读取")

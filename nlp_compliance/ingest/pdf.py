@@ -1,7 +1,8 @@
-"""PDF: the text layer with positions; pages without one go to OCR."""
+"""PDF: the text layer with positions, filled forms and stamps included; pages without one go to OCR."""
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,14 +17,21 @@ from nlp_compliance.ingest.image import add_picture
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.records import Box, Document, Source
 
-# A page with fewer characters than this and a picture on it is a scan with a stamp or page number, not a text page.
+# On a page with fewer characters than this (a scan with a page number) a picture of any size may be the text.
 _FEWEST_CHARS = 8
 # Smaller pictures on a page of text are logos and stamps.
 _SMALLEST_SHARE = 0.03
+# Lines, boxes and rounded boxes have fewer segments; a few Chinese characters have more than the second, a slogan or a line
+# of print more than the third, which beside real text a logo has not (each page read by OCR takes seconds).
+_SEGMENTS_OF_A_FRAME = 20
+_SEGMENTS_OF_A_WORD = 64
+_SEGMENTS_OF_A_LINE = 256
 # OCR of a long scan stops at this share of the time that a file may take.
 _OCR_SHARE = 0.6
 _OCR_DPI = 150
 _POINTS_PER_INCH = 72
+# PDFium tells places on the shown page in whole steps.
+_STEPS_PER_POINT = 100
 
 
 def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
@@ -39,23 +47,34 @@ def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
         assembly = Assembly()
         until = time.monotonic() + _OCR_SHARE * limits.max_seconds
         for number in range(len(pdf)):
-            _add_page(assembly, pdf[number], number + 1, limits, until)
+            _add_page(assembly, _flat(pdf, number), number + 1, limits, until)
         title = str(pdf.get_metadata_dict().get("Title") or "").strip() or None
         return assembly.document(name, Source(path=name, media_type="application/pdf", title=title))
     finally:
         pdf.close()
 
 
+def _flat(pdf: Any, number: int) -> Any:
+    """The page with what is laid on it (fields of forms, typed notes, stamps) as part of its content."""
+    page = pdf[number]
+    if pdfium.raw.FPDFPage_Flatten(page, pdfium.raw.FLAT_NORMALDISPLAY) != pdfium.raw.FLATTEN_SUCCESS:
+        return page
+    # The flat content shows when the page is loaded anew.
+    page.close()
+    return pdf[number]
+
+
 def _add_page(assembly: Assembly, page: Any, number: int, limits: Limits, until: float) -> None:
-    height = page.get_height()
-    lines = list(_lines(page, height))
-    if sum(len(text) for text, _ in lines) >= _FEWEST_CHARS or not _has_picture(page):
-        for text, box in lines:
-            assembly.add(text, "pdf_line", page=number, box=box)
-        if lines and _has_picture(page, smallest_share=_SMALLEST_SHARE):
-            _add_scan(assembly, page, number, limits, until, beside=[box for _, box in lines])
-        return
-    _add_scan(assembly, page, number, limits, until)
+    lines = list(_lines(page))
+    for text, box in lines:
+        # The knife that crops the printed sheet also crops what stands outside of the page.
+        assembly.add(text, "pdf_line", page=number, box=box, visible=box is not None)
+    beside = [box for _, box in lines if box is not None]
+    few = sum(len(text) for text, _ in lines) < _FEWEST_CHARS
+    if _has_picture(page, smallest_share=0.0 if few else _SMALLEST_SHARE) or _has_outlines(
+        page, _SEGMENTS_OF_A_WORD if few else _SEGMENTS_OF_A_LINE
+    ):
+        _add_scan(assembly, page, number, limits, until, beside)
 
 
 def _add_scan(
@@ -87,30 +106,55 @@ def _add_scan(
         assembly.unread(what)
 
 
-def _has_picture(page: Any, *, smallest_share: float = 0.0) -> bool:
+def _has_picture(page: Any, *, smallest_share: float) -> bool:
     """Whether a picture of at least this share of the page stands on it; one inside a form counts whatever its size."""
     smallest = smallest_share * page.get_width() * page.get_height()
-    for found in page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+    for found in page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_IMAGE]):
         left, bottom, right, top = found.get_bounds()
         if found.level > 0 or (right - left) * (top - bottom) >= smallest:
             return True
     return False
 
 
-def _lines(page: Any, height: float) -> Iterator[tuple[str, Box]]:
-    """Lines of the text layer with the box around their characters, origin moved to the top left."""
+def _has_outlines(page: Any, least: int) -> bool:
+    """Whether shapes of `least` segments together stand on the page that may be letters: designers turn text into curves
+    before it is printed."""
+    segments = 0
+    for found in page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_PATH]):
+        count = pdfium.raw.FPDFPath_CountSegments(found)
+        if count > _SEGMENTS_OF_A_FRAME:
+            segments += count
+        if segments >= least:
+            return True
+    return False
+
+
+def _lines(page: Any) -> Iterator[tuple[str, Box | None]]:
+    """Lines of the text layer with the box around their characters; no box where they stand outside of the page."""
     text_page = page.get_textpage()
     text = text_page.get_text_range()
     start = 0
     for line in text.split("\r\n"):
         if line.strip():
-            yield line, _box(text_page, start, len(line), height)
+            yield line, _box(page, text_page, start, len(line))
         start += len(line) + 2
 
 
-def _box(text_page: Any, start: int, count: int, height: float) -> Box:
+def _box(page: Any, text_page: Any, start: int, count: int) -> Box | None:
+    """The box as the page is shown, turned and cropped, which is also how it is rendered for OCR."""
     rectangles = [text_page.get_rect(i) for i in range(text_page.count_rects(start, count))]
     if not rectangles:
         return Box(0, 0, 0, 0)
     lefts, bottoms, rights, tops = zip(*rectangles, strict=True)
-    return Box(max(0, min(lefts)), max(0, height - max(tops)), max(rights), height - min(bottoms))
+    corners = _shown(page, min(lefts), max(tops)), _shown(page, max(rights), min(bottoms))
+    (x0, x1), (y0, y1) = (sorted(ends) for ends in zip(*corners, strict=True))
+    box = Box(max(0.0, x0), max(0.0, y0), min(page.get_width(), x1), min(page.get_height(), y1))
+    return box if box.x0 < box.x1 and box.y0 < box.y1 else None
+
+
+def _shown(page: Any, x: float, y: float) -> tuple[float, float]:
+    """A point of the page's own space, in points from the top left of what is shown of the page."""
+    width, height = (round(side * _STEPS_PER_POINT) for side in page.get_size())
+    right, down = ctypes.c_int(), ctypes.c_int()
+    pdfium.raw.FPDF_PageToDevice(page, 0, 0, width, height, 0, x, y, right, down)
+    return right.value / _STEPS_PER_POINT, down.value / _STEPS_PER_POINT

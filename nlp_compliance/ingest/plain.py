@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from itertools import islice
 
@@ -25,6 +26,15 @@ _COMMON_IN_BIG5 = re.compile(rb"[\xa1-\xc6][\x40-\x7e\xa1-\xfe]")
 # Cantonese needs many rare characters of Big5; traditional ones in GB18030 look less common as Big5 than this.
 _SHARE_OF_BIG5 = 0.7
 _PAIRS_LOOKED_AT = 20_000
+# What stands for bytes that are no character. In UTF-8 taken for it by mistake nearly all would be.
+DAMAGED = "\ufffd"
+_SHARE_DAMAGED = 0.1
+
+
+def named_damage(text: str) -> tuple[str, ...]:
+    """What the coverage says of damaged characters in `text`, in Chinese; nothing where there are none."""
+    count = text.count(DAMAGED)
+    return (f"有{count}处字符已损坏，无法读取（文中为{DAMAGED}）",) if count else ()
 
 
 def marked_encoding(data: bytes) -> str | None:
@@ -42,14 +52,21 @@ def chinese_encoding(data: bytes) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Text of `data`: by its byte order mark, else UTF-8, else GB18030 or Big5. Raises TextEncodingError when none fits."""
+    """Text of `data`: by its byte order mark, else UTF-8, else GB18030 or Big5; damaged characters of UTF-8 become U+FFFD.
+
+    Raises TextEncodingError when none fits.
+    """
     if marked := marked_encoding(data):
         return _decoded(data, marked)
-    for encoding in ("utf-8", chinese_encoding(data)):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode("utf-8")
+    # A crawler that cuts one character must not cost the whole text. Asked before GB18030, which takes most bytes of
+    # Chinese UTF-8 for characters of its own.
+    text = data.decode("utf-8", "replace")
+    if text.count(DAMAGED) <= _SHARE_DAMAGED * sum(not c.isascii() for c in text):
+        return text
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode(chinese_encoding(data))
     raise TextEncodingError(
         "the bytes are neither UTF-8, UTF-16 or UTF-32 with a byte order mark, nor GB18030 or Big5; save the text as UTF-8"
     )

@@ -21,9 +21,9 @@ from nlp_compliance.errors import (
 from nlp_compliance.ingest import archive, mail, table
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk, shown
-from nlp_compliance.ingest.plain import decode, marked_encoding, paragraph_blocks
+from nlp_compliance.ingest.plain import decode, marked_encoding, named_damage, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
-from nlp_compliance.records import Document, Source
+from nlp_compliance.records import Coverage, Document, Source
 
 # What each kind of file is called on disk. The content decides; the name only settles what content cannot tell.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -226,7 +226,9 @@ class Reader:
         if b"\x00" in data and marked_encoding(data) in (None, "utf-8-sig"):
             raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
-        return Document(name, text, paragraph_blocks(text), Source(path=name, media_type="text/plain"))
+        unread = named_damage(text)
+        source = Source(path=name, media_type="text/plain")
+        return Document(name, text, paragraph_blocks(text), source, Coverage(complete=not unread, unread=unread))
 
     def _items(self, rows: Iterable[table.Row], name: str) -> Iterator[Item]:
         empty = True

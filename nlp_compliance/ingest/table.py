@@ -301,15 +301,25 @@ def _forgiven(line: str, delimiter: str) -> list[str] | None:
         rest = after
 
 
-def _headed(headings: Sequence[str], cells: Sequence[str]) -> dict[str | None, object]:
-    row: dict[str | None, object] = dict(zip_longest(headings, cells[: len(headings)]))
-    if surplus := cells[len(headings) :]:
+def _headed(headings: Sequence[str], cells: Sequence[object]) -> dict[str | None, object]:
+    """Cells by their headings; under None those that no heading names, beside the others or beyond them."""
+    row: dict[str | None, object] = {}
+    surplus = []
+    for heading, cell in zip_longest(headings, cells):
+        if heading and heading.strip():
+            row[heading] = cell
+        elif cell not in (None, ""):
+            surplus.append(_plain(cell))
+    if surplus:
         row[None] = surplus
     return row
 
 
 def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_rows: int = 1_048_576) -> Iterator[Row]:
-    """Rows of every sheet of a workbook; the first row of a sheet names its columns. Raises UnreadableFileError."""
+    """Rows of every sheet of a workbook; the first row of a sheet names its columns. A sheet that is no table fails alone.
+
+    Raises UnreadableFileError for a broken file.
+    """
     # Imported here because most scans hold no workbook.
     import zipfile
 
@@ -324,21 +334,27 @@ def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_row
     try:
         for sheet in book.worksheets:
             where = name if len(book.worksheets) == 1 else f"{name}!{sheet.title}"
-            yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column, headed=False)
+            try:
+                yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column, headed=False)
+            except InputError as error:
+                # A cover sheet is no table, and says nothing about the sheets behind it.
+                yield where, error, where
     except broken as error:
         raise UnreadableFileError(f"{name}: the workbook breaks off ({error}); save it again as xlsx") from error
     finally:
         book.close()
 
 
-def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str, object]]:
+def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str | None, object]]:
+    # Many programs state the size of a sheet wrongly, as A1 for one, and cells beyond it would not be read.
+    sheet.reset_dimensions()
     rows = sheet.iter_rows(values_only=True)
     heading = [str(cell).strip() if cell is not None else "" for cell in next(rows, ())]
     _check_headings(heading, where)
     for number, cells in enumerate(rows, 1):
         if number > max_rows:
             raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
-        yield {k: v for k, v in zip(heading, cells, strict=False) if k and v is not None}
+        yield {k: v for k, v in _headed(heading, cells).items() if v is not None}
 
 
 def read_parquet(path: Path, name: str, *, text_column: str | None = None) -> Iterator[Row]:

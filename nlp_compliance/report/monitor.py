@@ -121,26 +121,60 @@ class _Spread:
             self.places.append(place)
 
 
+class _Labels:
+    """The labels of the documents of one scan (`.jsonl`; without one, of those added).
+
+    Tables number their rows alike, so an id may stand in several files. A file that both scans read is compared with
+    itself; a document of any other file, as of a table that has a new name every week, by its id alone.
+    """
+
+    def __init__(self, results: Path | None) -> None:
+        self._files: dict[str, int] = {}
+        self._in_file: dict[tuple[int, str], tuple[str, ...]] = {}
+        self._by_id: dict[str, tuple[str, ...]] = {}
+        for _, row in _rows(results) if results else ():
+            self.add(row)
+
+    def add(self, row: dict[str, Any]) -> None:
+        number = self._files.setdefault(_file(row), len(self._files))
+        self._in_file[number, row["id"]] = self._by_id[row["id"]] = _labels(row)
+
+    def of(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """The labels that this scan gave the document of `row`; none where it did not meet it."""
+        return self._found(_file(row), row["id"]) or ()
+
+    def flagged_without(self, other: _Labels) -> int:
+        """Documents with labels that the other scan did not meet."""
+        names = list(self._files)
+        return sum(
+            1
+            for (number, identifier), labels in self._in_file.items()
+            if labels and other._found(names[number], identifier) is None
+        )
+
+    def _found(self, file: str, identifier: str) -> tuple[str, ...] | None:
+        number = self._files.get(file)
+        return self._by_id.get(identifier) if number is None else self._in_file.get((number, identifier))
+
+
 def gather(results: Path, previous: Path | None = None) -> Monitor:
     """The figures of one scan (`.jsonl`), against an earlier one. Raises InputError naming the line that is no result."""
-    before = {row["id"]: _labels(row) for _, row in _rows(previous)} if previous else {}
+    before = _Labels(previous)
+    now = _Labels(None)
     monitor, spread = Monitor(compared=previous is not None), _Spread()
-    seen: set[str] = set()
     numbers: dict[str, int] = {}
     for place, row in _rows(results):
         if monitor.compared:
-            seen.add(row["id"])
+            now.add(row)
         _count(monitor, row, before)
         spread.add(row, place, numbers.setdefault(_account(row), len(numbers)))
-    monitor.gone = sum(1 for identifier, labels in before.items() if labels and identifier not in seen)
+    monitor.gone = before.flagged_without(now)
     monitor.cases.sort(key=lambda c: RISK_ORDER.index(c.risk))
     _add_copies(monitor, spread, list(numbers), results, before)
     return monitor
 
 
-def _add_copies(
-    monitor: Monitor, spread: _Spread, names: list[str], results: Path, before: dict[str, tuple[str, ...]]
-) -> None:
+def _add_copies(monitor: Monitor, spread: _Spread, names: list[str], results: Path, before: _Labels) -> None:
     """Groups with findings first, then the widest spread; the rows of those shown are read once more."""
     found = [
         (members, Copies(len(members), sum(spread.flagged[m] for m in members), accounts, ()))
@@ -175,6 +209,11 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             place += len(line)
 
 
+def _file(row: dict[str, Any]) -> str:
+    """The file that the document was read from; empty where the result tells none."""
+    return row.get("source", {}).get("path") or ""
+
+
 def _account(row: dict[str, Any]) -> str:
     return row.get("source", {}).get("account") or UNKNOWN_ACCOUNT
 
@@ -183,7 +222,7 @@ def _labels(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f["label"] for f in row["findings"] if f["verdict"] == "violation"))
 
 
-def _count(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, ...]]) -> None:
+def _count(monitor: Monitor, row: dict[str, Any], before: _Labels) -> None:
     name, labels = _account(row), _labels(row)
     account = monitor.accounts.setdefault(name, Account(name))
     account.documents += 1
@@ -200,8 +239,8 @@ def _count(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, .
     monitor.cases.append(case)
 
 
-def _is_new(monitor: Monitor, row: dict[str, Any], before: dict[str, tuple[str, ...]]) -> bool:
-    return monitor.compared and not set(_labels(row)) <= set(before.get(row["id"], ()))
+def _is_new(monitor: Monitor, row: dict[str, Any], before: _Labels) -> bool:
+    return monitor.compared and not set(_labels(row)) <= set(before.of(row))
 
 
 def _case(row: dict[str, Any], is_new: bool) -> Case:

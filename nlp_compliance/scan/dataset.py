@@ -7,6 +7,7 @@ moment writes the same part again, over what was there: nothing is lost and noth
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -34,8 +35,8 @@ _WEEK, _EXTRA, _REPORT, _COUNT = "周", "原表", "report", "问题数"
 _PARTS = "**/part-*.parquet"
 # What may not stand in a folder's name, on any system.
 _UNSAFE = re.compile(r'[\x00-\x1f%/\\=:*?"<>|]')
-# Folders have names of at most 255 bytes; the whole value stands in `report`.
-_LONGEST_VALUE = 60
+# Folders have names of at most 255 bytes; the whole value stands in `report`. What is cut ends with so much of its hash.
+_LONGEST_VALUE, _HASH = 60, 12
 
 
 class Dataset:
@@ -93,8 +94,15 @@ class Dataset:
 
         column = table.column(self._by)
         for value in pc.unique(column).to_pylist():
-            name = _UNSAFE.sub(lambda found: quote(found.group(), safe=""), value[:_LONGEST_VALUE]) or NO_PARTITION
-            yield self.folder / f"{self._by}={name}", table.filter(pc.equal(column, value)).drop_columns([self._by])
+            rows = table.filter(pc.equal(column, value)).drop_columns([self._by])
+            yield self.folder / f"{self._by}={_folder_name(value)}", rows
+
+
+def _folder_name(value: str) -> str:
+    """A value as the name of a folder; different values never share one, as the second part would replace the first."""
+    if len(value) > _LONGEST_VALUE:
+        value = value[: _LONGEST_VALUE - _HASH] + hashlib.sha256(value.encode()).hexdigest()[:_HASH]
+    return _UNSAFE.sub(lambda found: quote(found.group(), safe=""), value) or NO_PARTITION
 
 
 def part_state(journal: Journal) -> tuple[int, Summary]:

@@ -64,8 +64,8 @@ class Journal:
                         )
                     kept = place
                 elif line.startswith(_MARK):
-                    name, rows = orjson.loads(line[1:])
-                    self.done.add((name, rows))
+                    name, rows, state = orjson.loads(line[1:])
+                    self.done.add((name, rows), state)
                     self.pending += pending
                     self.met.update(met)
                     kept, pending, met = place, 0, []
@@ -78,15 +78,18 @@ class Journal:
                     met = orjson.loads(line[1:])
         return kept
 
-    def add(self, key: tuple[str, int], rows: Iterable[Row], met: Sequence[str] = ()) -> None:
-        """Writes the rows of one task, the places worth noting, and its mark; on return they are on the disk."""
+    def add(self, key: tuple[str, int], rows: Iterable[Row], met: Sequence[str] = (), state: str = "") -> None:
+        """Writes the rows of one task, the places worth noting, and its mark; on return they are on the disk.
+
+        `key` and `state` are those of the task.
+        """
         for row in rows:
             self._file.write((_ERROR if row.failed else _ROW) + row.line + b"\n")
             self.pending += 0 if row.failed else len(row.line) + 2
         if met:
             self._file.write(_MET + orjson.dumps(met) + b"\n")
             self.met.update(met)
-        self._file.write(_MARK + orjson.dumps(key) + b"\n")
+        self._file.write(_MARK + orjson.dumps((*key, state)) + b"\n")
         self._sync()
 
     def cut(self, state: dict[str, Any]) -> None:

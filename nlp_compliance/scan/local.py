@@ -36,7 +36,7 @@ _BATCH = 64
 # Tasks in flight per worker: enough to keep it busy while the journal is written, few enough to stay small.
 _AHEAD = 3
 # Of the work file; one of another kind is not continued.
-_WORK_FORMAT = 2
+_WORK_FORMAT = 3
 # Tells how much work a finished task was: (weight in bytes, documents).
 Progress = Callable[[int, int], None]
 # Runs tasks and gives (task, rows) in the order of the tasks; local processes or a cluster.
@@ -84,8 +84,8 @@ def scan_to_file(
     With `partition_by` (a key of `dataset.PARTITIONS`) `out` is a folder of Parquet files. Progress is kept in the
     folder `work`, by default beside `out`, and for a far `out` in the current folder: only a file system of this
     machine can append line by line.
-    Raises InputError when another scan is at it, a work file of another command is in the way, `out` is a dataset
-    already, or there is nothing to retry.
+    Raises InputError when another scan is at it, a work file of another command is in the way, a table of which rows
+    are done has changed, `out` is a dataset already, or there is nothing to retry.
     """
     kept = _work_path(out, work)
     with alone(kept):
@@ -107,7 +107,8 @@ def scan_to_file(
             for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
                 done = reposts.rows(answer)
                 rows = [r for r in done if not judged or r.failed or _marks(r.line) not in judged]
-                journal.add(task.key, rows, [r.place for r in done] if job.only is not None else ())
+                met = [r.place for r in done] if job.only is not None else ()
+                journal.add(task.key, rows, met, task.state)
                 progress(task.weight, len(rows))
                 if dataset is not None:
                     dataset.take(journal, least=PART_BYTES)

@@ -34,6 +34,8 @@ COLUMNS = (
 )
 _EVIDENCE_SHOWN = 20
 _XLSX_CELL = 32_767
+# Numbers of a workbook have 15 digits; the rest of a longer one, as of an article's number, would become zeros.
+_XLSX_EXACT = 10**15
 _XLSX_ROWS = 1_048_575
 _PARQUET_BATCH = 2_048
 
@@ -114,6 +116,8 @@ def write_workbook(target: Path | BinaryIO, sheets: Sheets) -> None:
                     continue
                 line += 1
                 for place, value in enumerate(row):
+                    if isinstance(value, int) and abs(value) >= _XLSX_EXACT:
+                        value = str(value)
                     if isinstance(value, str):
                         sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
                     else:

@@ -6,7 +6,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from nlp_compliance.ingest.places import Place, shown
+from nlp_compliance.errors import InputError
+from nlp_compliance.ingest.places import Place, is_far, shown
 from nlp_compliance.ingest.reader import KIND_OF_SUFFIX, STREAMED, Item, Reader, expand
 
 # A task of a table ends with whichever comes first. So many characters keep a worker busy for some two seconds, so that
@@ -25,42 +26,46 @@ class Task:
     """Either `files` to read, or `items` of a table already read.
 
     `key` names it in the journal: the paths joined by `_BETWEEN`, or `path` and the number of rows up to its end.
-    `weight` is its share of the input in bytes, for the progress bar.
+    `state` is that of the table when it was read, as `_state` tells it; empty for files. `weight` is its share of the input in bytes, for the progress bar.
     """
 
     key: tuple[str, int]
     files: tuple[Place, ...] = ()
     items: tuple[Item, ...] = ()
+    state: str = ""
     weight: int = 0
 
 
 @dataclass(slots=True)
 class Done:
-    """What an earlier run finished: whole files, and rows of tables by path."""
+    """What an earlier run finished: whole files, and rows of tables by path, with the state that the table had."""
 
     files: set[str]
-    rows: dict[str, int]
+    rows: dict[str, tuple[int, str]]
 
     @classmethod
     def nothing(cls) -> Done:
         return cls(set(), {})
 
-    def add(self, key: tuple[str, int]) -> None:
+    def add(self, key: tuple[str, int], state: str) -> None:
         name, rows = key
         if rows:
-            self.rows[name] = rows
+            self.rows[name] = rows, state
         else:
             self.files.update(name.split(_BETWEEN))
 
 
 def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
-    """Tasks in the order of the input, without what is done and the paths in `without`. Same input, same tasks."""
+    """Tasks in the order of the input, without what is done and the paths in `without`. Same input, same tasks.
+
+    Raises InputError where a table of which rows are done is no longer the same.
+    """
     light: list[Place] = []
     for path in expand(paths, without=without):
         kind = KIND_OF_SUFFIX.get(path.suffix.lower())
         if kind in STREAMED:
             yield from _flushed(light)
-            yield from _table_tasks(path, reader, done.rows.get(shown(path), 0))
+            yield from _table_tasks(path, reader, done.rows.get(shown(path)))
         elif shown(path) not in done.files:
             if kind not in _LIGHT:
                 yield from _flushed(light)
@@ -83,12 +88,21 @@ def _file_task(files: Iterable[Place]) -> Task:
     return Task((_BETWEEN.join(map(shown, files)), 0), files=files, weight=sum(map(_size, files)))
 
 
-def _table_tasks(path: Place, reader: Reader, first: int) -> Iterator[Task]:
+def _table_tasks(path: Place, reader: Reader, done: tuple[int, str] | None) -> Iterator[Task]:
+    state = _state(path)
+    first, before = done or (0, state)
+    # A table that is out of reach now tells so when it is read.
+    if state and state != before:
+        # The rows before `first` are not those that were judged, and the result would be of two tables.
+        raise InputError(
+            f"{shown(path)} has changed since its first {first} rows were scanned; put it back as it was and go on, "
+            "or start anew with --restart"
+        )
     end, size = first, _size(path)
     for chunk, characters in _chunks(islice(reader.read_path(path), first, None)):
         end += len(chunk)
         # Bytes of the table that these rows stand for, near enough for a progress bar.
-        yield Task((shown(path), end), items=chunk, weight=min(size, 3 * characters))
+        yield Task((shown(path), end), items=chunk, state=state, weight=min(size, 3 * characters))
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[tuple[tuple[Item, ...], int]]:
@@ -111,6 +125,19 @@ def _size(path: Place) -> int:
     except Exception:
         # Only a progress bar suffers; reading the file tells what is wrong with it.
         return 0
+
+
+def _state(path: Place) -> str:
+    """What changes when the table is written anew: size, and on this machine the time (ns); empty where none is told.
+
+    File systems of the cloud do not agree on what a time is.
+    """
+    try:
+        told = path.stat()
+    except Exception:
+        # Reading the file tells what is wrong with it.
+        return ""
+    return f"{told.st_size}" if is_far(path) else f"{told.st_size} {told.st_mtime_ns}"
 
 
 def total_weight(paths: Sequence[Place]) -> int:

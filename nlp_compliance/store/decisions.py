@@ -164,11 +164,36 @@ def _must_be_open(document: StoredDocument) -> None:
         raise InputError("该文档已复核完成，不能再改；如文案有变，请上传新版本")
 
 
+def state_of(document: StoredDocument, decisions: Sequence[Said]) -> str:
+    """What a verdict or an approval is about; another with every decision on a finding and every verdict.
+
+    A page gives it to its forms, so that nobody confirms what came after the page was opened.
+    """
+    last = decisions[-1][0].id if decisions else 0
+    return f"{last} {document.verdict_at.isoformat() if document.verdict_at else '-'}"
+
+
+def _must_be_seen(session: Session, document: StoredDocument, seen: str | None) -> None:
+    if seen is not None and seen != state_of(document, decisions_of(session, document.id)):
+        raise InputError("打开页面之后，该文档又有人处理过；请刷新页面，看过现在的处理和结论再提交")
+
+
 def set_verdict(
-    session: Session, document: StoredDocument, *, by: User, verdict: str, reason: str, four_eyes: bool
+    session: Session,
+    document: StoredDocument,
+    *,
+    by: User,
+    verdict: str,
+    reason: str,
+    four_eyes: bool,
+    seen: str | None = None,
 ) -> None:
-    """The final verdict; done at once, or waiting for a second person where `four_eyes` asks for one."""
+    """The final verdict; done at once, or waiting for a second person where `four_eyes` asks for one.
+
+    `seen` is the `state_of` that the person had in sight; None where nobody looked at a page. Raises InputError.
+    """
     _must_be_open(document)
+    _must_be_seen(session, document, seen)
     if verdict not in VERDICTS:
         raise InputError(f"结论“{verdict}”不存在，可用：{'、'.join(VERDICTS.values())}")
     reason = _written("理由", reason)
@@ -193,10 +218,16 @@ def set_verdict(
         webhooks.enqueue_reviewed(session, document)
 
 
-def approve(session: Session, document: StoredDocument, *, by: User, agree: bool, reason: str = "") -> None:
-    """The second person's word; without agreement the document is open again. Nobody approves his own verdict."""
+def approve(
+    session: Session, document: StoredDocument, *, by: User, agree: bool, reason: str = "", seen: str | None = None
+) -> None:
+    """The second person's word; without agreement the document is open again. Nobody approves his own verdict.
+
+    `seen` as in `set_verdict`. Raises InputError.
+    """
     if document.state != "decided":
         raise InputError("该文档没有待复核的结论")
+    _must_be_seen(session, document, seen)
     if document.verdict_by == by.id:
         raise InputError("复核须由另一人进行，不能复核自己的结论")
     reason = _written("理由", reason)

@@ -295,21 +295,24 @@ def failures_of(session: Session, upload_id: int, *, page: int = 1, size: int = 
 
 
 def versions(session: Session, document: StoredDocument) -> list[StoredDocument]:
-    """All versions of a copy that lead to or from `document`, the oldest first."""
-    chain, seen = [document], {document.id}
-    while (before := chain[0].previous_id) and before not in seen:
+    """All versions of a copy, the oldest first.
+
+    Several may be made from one, by two people or after a slip; each is found from every other.
+    """
+    root, seen = document, {document.id}
+    while (before := root.previous_id) and before not in seen:
         earlier = session.get(StoredDocument, before)
         if earlier is None:
             break
         seen.add(before)
-        chain.insert(0, earlier)
-    while True:
-        follows = select(StoredDocument).where(StoredDocument.previous_id == chain[-1].id).order_by(StoredDocument.id)
-        later = session.scalars(follows.limit(1)).first()
-        if later is None or later.id in seen:
-            return chain
-        seen.add(later.id)
-        chain.append(later)
+        root = earlier
+    found = {root.id: root}
+    newest = [root.id]
+    while newest:
+        follows = session.scalars(select(StoredDocument).where(StoredDocument.previous_id.in_(newest))).all()
+        newest = [d.id for d in follows if d.id not in found]
+        found |= {d.id: d for d in follows}
+    return [found[identifier] for identifier in sorted(found)]
 
 
 def waiting_jobs(session: Session) -> dict[str, int]:

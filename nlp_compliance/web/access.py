@@ -27,7 +27,7 @@ from nlp_compliance.web.rates import Rates
 # How long a key that was found is believed without asking the database, in seconds; so long does a revocation take.
 _BELIEVED_S = 10.0
 _MOST_REMEMBERED = 10_000
-_SCHEME = re.compile("^bearer +", re.IGNORECASE)
+_SCHEME = re.compile("^bearer( +|$)", re.IGNORECASE)
 _FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip")
 
 

@@ -75,6 +75,7 @@ def create_app(settings: Settings, checker: Checker | None = None, desk: Desk | 
         per_client=settings.max_client_requests,
         batch_tokens=settings.batch_tokens,
         seen=state.metrics.batch,
+        moved=state.metrics.open,
     )
     app.add_exception_handler(NlpComplianceError, errors.handle_known)
     app.add_exception_handler(HTTPException, errors.handle_http)

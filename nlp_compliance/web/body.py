@@ -24,7 +24,8 @@ _MULTIPART_FRAME_BYTES = 16_384
 async def read_body(request: Request, limit: int) -> bytes:
     """The request body. Raises LimitExceededError as soon as more than `limit` bytes have come, ReceiveTimeoutError
     when it takes longer than `max_receive_seconds`, MediaTypeError when it is compressed."""
-    if packed := request.headers.get("content-encoding", "").strip():
+    packed = request.headers.get("content-encoding", "").strip()
+    if packed.lower() not in ("", "identity"):
         raise MediaTypeError(f"the body is compressed ({packed[:20]}); send it as it is, without Content-Encoding")
     seconds = request.app.state.settings.max_receive_seconds
     chunks, size = [], 0

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from nlp_compliance.errors import EmptyTextError, InputError, NotReadyError, NotThereError, TextTooLongError
+from nlp_compliance.records import Report
 from nlp_compliance.store import repository
 from nlp_compliance.store.schema import ReadFailure, StoredDocument, Upload
 from nlp_compliance.web import errors
@@ -44,6 +45,39 @@ class Status(BaseModel):
     failures: int = Field(description="Parts that could not be read")
     status_url: str
     result_url: str
+
+
+class Review(BaseModel):
+    """How far the reviewers are with a text."""
+
+    state: str = Field(description="open, decided (waits for a second person) or approved (final)")
+    verdict: str | None = Field(description="pass, return or block once the state is approved, else null")
+
+
+class Judged(BaseModel):
+    """One text of an upload."""
+
+    ordinal: int = Field(description="Its number in the upload, from 0")
+    name: str = Field(description="The file, with its place where it stood in a package or table")
+    text_sha256: str = Field(description="Hash of the text to which the report's offsets belong")
+    report: Report
+    review: Review
+
+
+class Unread(BaseModel):
+    """A part of an upload that could not be read or judged."""
+
+    name: str
+    code: str = Field(description="Stable; see the tables of codes")
+    message: str
+
+
+class Result(Status):
+    """A finished upload."""
+
+    error: str | None = Field(description="The first message of `unread` where the status is failed, else null")
+    results: list[Judged]
+    unread: list[Unread]
 
 
 _FORM: dict[str, Any] = {
@@ -103,7 +137,8 @@ async def submit(request: Request) -> Response:
         name = shown_name(given.name)
         name = name if name.lower().endswith(".txt") else f"{name}.txt"
         # Content decides how a file is read; the mark of UTF-8 says that this is no package, picture or PDF.
-        data = given.text.encode("utf-8-sig")
+        # NUL would say that it is one after all; what is kept of a text has U+FFFD in its place, so offsets stay.
+        data = given.text.replace("\0", "\ufffd").encode("utf-8-sig")
     upload = await run_in_threadpool(
         accept, desk.database, desk.files, name=name, data=data, key=caller.key, idempotency_key=key
     )
@@ -126,13 +161,8 @@ async def status(request: Request, identifier: str) -> Response:
 @router.get(
     "/v1/documents/{identifier}/result",
     summary="Reports of an upload that is finished, and what the reviewers decided so far",
-    responses={
-        200: {
-            "description": "Reports, failures and verdicts",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        },
-        **errors.described(401, 403, 404, 409, 422, 429, 503),
-    },
+    response_model=Result,
+    responses=errors.described(401, 403, 404, 409, 422, 429, 503),
 )
 async def result(request: Request, identifier: str) -> Response:
     caller = await caller_of(request, "documents")

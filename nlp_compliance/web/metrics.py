@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -37,13 +39,22 @@ class Metrics:
             "nlp_compliance_queue_open", "Requests waiting or running", registry=own, multiprocess_mode="livesum"
         )
         self._jobs = Gauge(
-            "nlp_compliance_uploads", "Uploads in the store", ("status",), registry=own, multiprocess_mode="livemax"
+            # Every process reads the same store: what was read last is true.
+            "nlp_compliance_uploads",
+            "Uploads in the store",
+            ("status",),
+            registry=own,
+            multiprocess_mode="livemostrecent",
         )
         self._messages = Counter("nlp_compliance_webhooks", "Webhook messages", ("outcome",), registry=own)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def open(self, calls: int) -> None:
+        """Told at every change: another process may answer the next question for figures."""
+        self._open.set(calls)
 
     def batch(self, texts: int, tokens: int) -> None:
         self._texts.observe(texts)
@@ -59,13 +70,35 @@ class Metrics:
     def message(self, outcome: str) -> None:
         self._messages.labels(outcome).inc()
 
-    def exposition(self, *, queue_open: int, uploads: Mapping[str, int]) -> bytes:
-        """The text that Prometheus reads."""
-        self._open.set(queue_open)
+    def exposition(self, *, uploads: Mapping[str, int]) -> bytes:
+        """The text that Prometheus reads. `uploads` are their numbers by status."""
         for status in ("queued", "running", "done", "failed"):
             self._jobs.labels(status).set(uploads.get(status, 0))
         registry = self._registry
         if MULTIPROCESS_DIR in os.environ:
+            _forget_killed(Path(os.environ[MULTIPROCESS_DIR]))
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _forget_killed(folder: Path) -> None:
+    """A process that was killed had no time to say that its calls are not open any more; what it counted stays."""
+    for pid in {file.stem.rpartition("_")[2] for file in folder.glob("gauge_live*.db")}:
+        if not _runs(int(pid)):
+            # Another process may have noticed at the same moment.
+            with suppress(FileNotFoundError):
+                multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _runs(pid: int) -> bool:
+    if os.name != "posix":
+        # There, asking with signal 0 would end the process.
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -30,7 +30,8 @@ class _Job:
 
 class WorkQueue:
     """At most `limit` calls are open, `per_client` of them for one caller; `workers` batches of at most `batch_tokens`
-    characters are judged at a time."""
+    characters are judged at a time. `seen` is told the texts and characters of every batch, `moved` the number of open
+    calls whenever it changes."""
 
     def __init__(
         self,
@@ -41,9 +42,10 @@ class WorkQueue:
         per_client: int,
         batch_tokens: int,
         seen: Callable[[int, int], None] = lambda documents, tokens: None,
+        moved: Callable[[int], None] = lambda calls: None,
     ) -> None:
         self.judge, self.limit, self.per_client, self.batch_tokens = judge, limit, per_client, batch_tokens
-        self._seen = seen
+        self._seen, self._moved = seen, moved
         self._open: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._changed = threading.Condition()
@@ -80,6 +82,7 @@ class WorkQueue:
                 self._open[client] -= 1
                 if not self._open[client]:
                     del self._open[client]
+                self._moved(self.open)
 
     def _start(self) -> None:
         if not self._started:
@@ -100,6 +103,7 @@ class WorkQueue:
                 "wait for their answers"
             )
         self._open[client] += 1
+        self._moved(self.open)
 
     def _work(self) -> None:
         while True:

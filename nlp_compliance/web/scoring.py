@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from nlp_compliance.errors import InputError, LimitExceededError, NlpComplianceError
 from nlp_compliance.records import Document, Report, Source
@@ -14,6 +17,7 @@ from nlp_compliance.web import errors
 from nlp_compliance.web.access import Caller
 from nlp_compliance.web.body import body_schema, json_answer, read_json, validated
 from nlp_compliance.web.openapi import BATCH_ANSWER, REPORT_ANSWER
+from nlp_compliance.web.queue import WorkQueue
 from nlp_compliance.web.schemas import BatchRequest, ReceivedBatch, ScoreRequest, id_of
 
 router = APIRouter(tags=["score"])
@@ -33,6 +37,29 @@ def place_of(request: Request, caller: Caller) -> str:
     return f"key:{caller.key.id}" if caller.key else f"address:{host}"
 
 
+async def _judged(
+    request: Request, caller: Caller, documents: Sequence[Document]
+) -> list[Report | NlpComplianceError | BaseException]:
+    """As `WorkQueue.run`; raises ClientDisconnect as soon as the caller has left, which frees his place and his texts."""
+    queue: WorkQueue = request.app.state.queue
+    judging = asyncio.ensure_future(queue.run(place_of(request, caller), documents))
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((judging, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not judging.done():
+            raise ClientDisconnect
+        return judging.result()
+    finally:
+        judging.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Waits until the caller is gone. Only once the body is read: nothing else comes from him then."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 @router.post(
     "/v1/score",
     summary="Score one text",
@@ -43,7 +70,7 @@ async def score(request: Request) -> Response:
     caller = await caller_of(request, "score")
     state = request.app.state
     item = await read_json(request, state.settings.max_upload_bytes, ScoreRequest)
-    (result,) = await state.queue.run(place_of(request, caller), [_document(item)])
+    (result,) = await _judged(request, caller, [_document(item)])
     if isinstance(result, BaseException):
         raise result
     state.metrics.reports([result])
@@ -66,7 +93,7 @@ async def score_batch(request: Request) -> Response:
             "send several batches"
         )
     read = [_read(item) for item in batch.items]
-    results = iter(await state.queue.run(place_of(request, caller), [d for d in read if isinstance(d, Document)]))
+    results = iter(await _judged(request, caller, [d for d in read if isinstance(d, Document)]))
     outcomes = [next(results) if isinstance(found, Document) else found for found in read]
     state.metrics.reports(outcomes)
     rows = [_row(request, id_of(item), outcome) for item, outcome in zip(batch.items, outcomes, strict=True)]

@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from email.message import EmailMessage
 
 import docx
@@ -173,3 +174,22 @@ def png_bomb(side: int) -> bytes:
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+def drawn(*pages: Callable[[canvas.Canvas], object]) -> bytes:
+    """A PDF of 400 by 600 points with one page for each function, which draws it."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    stream = io.BytesIO()
+    sheet = canvas.Canvas(stream, pagesize=(400, 600))
+    for draw in pages:
+        sheet.setFont("STSong-Light", 14)
+        draw(sheet)
+        sheet.showPage()
+    sheet.save()
+    return stream.getvalue()
+
+
+def repacked(package: bytes, change: Callable[[str, bytes], tuple[str, bytes]]) -> bytes:
+    """The zip package with what `change` makes of each name and content."""
+    with zipfile.ZipFile(io.BytesIO(package)) as found:
+        return archive(dict(change(name, found.read(name)) for name in found.namelist()))

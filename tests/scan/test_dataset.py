@@ -42,6 +42,19 @@ def held(folder: Path) -> dict[str, dict]:
     return {r["编号"]: r for r in rows}
 
 
+def test_accounts_that_begin_alike_do_not_replace_each_other(tmp_path):
+    address = "https://mp.weixin.qq.com/mp/profile_ext?action=home&__biz=MzA4"
+    accounts = [f"{address}{i}" for i in range(3)] + ["号" * 60, "号" * 61]
+    rows = [{"id": str(i), "text": AD, "account": account} for i, account in enumerate(accounts)]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(json.dumps(r) for r in rows), "utf-8")
+    scanned(source, tmp_path / "out", partition_by="account")
+    rows = held(tmp_path / "out")
+    assert len(rows) == 5 and len({row["公众号"] for row in rows.values()}) == 5
+    assert [json.loads(rows[str(i)]["report"])["source"]["account"] for i in range(5)] == accounts
+    assert rows["3"]["公众号"] == "号" * 60 and all(len(row["公众号"].encode()) < 240 for row in rows.values())
+
+
 @pytest.mark.parametrize(("by", "folders"), [("none", 0), ("risk", 2), ("account", 4), ("week", 6)])
 def test_partitions_hold_every_row_once(source, tmp_path, by, folders):
     summary = scanned(source, tmp_path / "one.jsonl")

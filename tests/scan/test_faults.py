@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 
 from nlp_compliance.rulebook import load_rulebook
 from nlp_compliance.scan.journal import Journal
@@ -167,6 +168,16 @@ def test_tables_carry_the_columns_of_the_input(tmp_path):
     assert dict(zip(heading, line, strict=True))["阅读"] == 210
     record, _ = pq.read_table(tmp_path / "o.parquet").to_pylist()
     assert record["阅读"] == "210" and record["风险（原表）"] == "客户自评"
+
+
+def test_long_numbers_of_the_input_keep_all_digits_in_a_workbook(tmp_path):
+    source, number = tmp_path / "in.jsonl", 1234567890123456789
+    row = {"id": "1", "text": AD, "文章号": number, "负": -number, "阅读": 999_999_999_999_999}
+    source.write_text(json.dumps(row), "utf-8")
+    scan_to_file([source], tmp_path / "out.xlsx", JOB, engine=in_this_process)
+    heading, cells = load_workbook(tmp_path / "out.xlsx").active.iter_rows(values_only=True)
+    held = dict(zip(heading, cells, strict=True))
+    assert (held["文章号"], held["负"], held["阅读"]) == (str(number), str(-number), 999_999_999_999_999)
 
 
 def test_the_end_names_risks_labels_and_accounts():

@@ -148,8 +148,30 @@ def test_a_table_is_cut_by_rows_and_by_characters_and_goes_on_where_it_was(tmp_p
     tasks = list(plan([table], JOB.reader(), Done.nothing()))
     assert [len(t.items) for t in tasks] == sizes
     assert [i.id for t in tasks for i in t.items] == [str(i) for i in range(150)]
-    rest = list(plan([table], JOB.reader(), Done(set(), {str(table): tasks[1].key[1]})))
+    rest = list(plan([table], JOB.reader(), Done(set(), {str(table): (tasks[1].key[1], tasks[1].state)})))
     assert [t.key for t in rest] == [t.key for t in tasks[2:]]
+
+
+def test_a_scan_does_not_go_on_in_a_table_that_was_written_anew(tmp_path):
+    source, out = tmp_path / "week.jsonl", tmp_path / "out.jsonl"
+
+    def write(week: str) -> None:
+        rows = [json.dumps({"id": f"{week}-{i}", "text": f"{week}第{i}条：{AD}"}) for i in range(100)]
+        source.write_text("\n".join(rows), "utf-8")
+
+    def killed(job, tasks):
+        yield next(in_this_process(job, tasks))
+        raise KeyboardInterrupt
+
+    write("w41")
+    with pytest.raises(KeyboardInterrupt):
+        scan_to_file([source], out, JOB, engine=killed)
+    write("w42")
+    with pytest.raises(InputError, match=r"week\.jsonl has changed .* 64 rows .*--restart"):
+        scan_to_file([source], out, JOB, engine=in_this_process)
+    assert not out.exists()
+    scan_to_file([source], out, JOB, engine=in_this_process, restart=True)
+    assert [json.loads(line)["id"] for line in out.read_bytes().splitlines()] == [f"w42-{i}" for i in range(100)]
 
 
 def test_near_copies_share_most_of_their_marks():
@@ -232,14 +254,14 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     out = tmp_path / "out.jsonl"
     real, written = Journal.add, []
 
-    def full(self, key, rows, met=()):
+    def full(self, key, rows, met=(), state=""):
         if len(written) == 2:
             # Half a task reaches the disk before it is full.
             self._file.write(b"r" + rows[0].line[:20])
             self._file.flush()
             raise OSError(28, "No space left on device")
         written.append(key)
-        real(self, key, rows, met)
+        real(self, key, rows, met, state)
 
     monkeypatch.setattr(Journal, "add", full)
     with pytest.raises(OSError, match="No space"):

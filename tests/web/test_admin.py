@@ -169,6 +169,6 @@ def test_the_page_of_the_interface_names_every_route_scope_and_error(tmp_path):
 
 def test_the_page_of_deployment_names_every_figure():
     page = (DOCS / "deployment.md").read_text("utf-8")
-    text = metrics.Metrics().exposition(queue_open=0, uploads={}).decode()
+    text = metrics.Metrics().exposition(uploads={}).decode()
     for name, kind in re.findall(r"# TYPE (nlp_compliance_\w+) (\w+)", text):
         assert name.endswith("_created") or f"`{name}`" in page, (name, kind)

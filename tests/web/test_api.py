@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -62,6 +63,40 @@ def test_a_caller_who_leaves_is_no_fault(client, caplog):
     assert record.levelname == "INFO" and record.status == 499
     counted = client.get("/metrics").text
     assert 'status="499"' in counted and 'status="5' not in counted
+
+
+def test_a_caller_who_leaves_while_he_waits_frees_his_place(client, caplog, monkeypatch):
+    queue, gate = client.app.state.queue, threading.Event()
+    monkeypatch.setattr(queue, "judge", lambda documents: gate.wait(60) and [None] * len(documents))
+    messages = [{"type": "http.request", "body": json.dumps({"text": AD}).encode()}, {"type": "http.disconnect"}]
+
+    async def received() -> dict[str, object]:
+        return messages.pop(0)
+
+    async def unheard(_) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/score",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+    try:
+        with caplog.at_level("INFO", "nlp_compliance.web"):
+            asyncio.run(asyncio.wait_for(client.app(scope, received, unheard), 30))
+        assert [r.status for r in caplog.records if r.name == "nlp_compliance.web"] == [499] and queue.open == 0
+    finally:
+        gate.set()
+
+
+def test_a_body_declared_as_it_is_counts_as_not_compressed(client):
+    headers = {"Content-Encoding": "identity", "Content-Type": "application/json"}
+    assert client.post("/v1/score", content=json.dumps({"text": AD}), headers=headers).status_code == 200
+    assert_error(
+        client.post("/v1/score", content=b"{}", headers=headers | {"Content-Encoding": "gzip"}), 415, "media_type"
+    )
 
 
 # fmt: off
@@ -148,6 +183,7 @@ def test_a_full_queue_answers_503_with_retry_after(rules_checker):
     ("shown", "status"),
     [
         (None, 401),
+        ("Bearer", 401),
         ("Bearer wrong", 401),
         ("Basic s3cret-key", 401),
         ("Bearer s3cret-key", 200),
@@ -164,7 +200,8 @@ def test_a_configured_key_is_asked_for(rules_checker, shown, status):
         response = client.post("/v1/score", json={"text": AD}, headers=headers)
         assert response.status_code == status
         if status == 401:
-            assert_error(response, 401, "unauthorized")
+            message = assert_error(response, 401, "unauthorized")
+            assert message.startswith("no key was shown" if shown in (None, "Bearer") else "the key shown is unknown")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com"])

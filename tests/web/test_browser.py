@@ -7,7 +7,7 @@ from pathlib import Path
 import docx
 import pytest
 
-from nlp_compliance.store import audit
+from nlp_compliance.store import audit, decisions
 from tests.ingest import files
 from tests.store import postgres
 from tests.web.acting import AD, FIXTURES, running, settle
@@ -126,6 +126,20 @@ def _decide_by_keyboard(page) -> None:
     page.wait_for_selector("#f2.dismiss")
     page.keyboard.press("p")
     assert "current" in cards.nth(0).get_attribute("class")
+
+
+def test_a_text_with_line_ends_of_windows_gets_its_finding_where_it_was_selected(people_pages, site):
+    _, state = site
+    page = people_pages("王审")
+    text = f"沁河保来了\r\n人人可投\r\n\r\n{AD}\r\n咨询客服"
+    page.set_input_files("#files", {"name": "推文.txt", "mimeType": "text/plain", "buffer": text.encode()})
+    upload(page)
+    (document,) = settle(state)
+    page.goto(f"/documents/{document.id}")
+    _add_by_selection(page)
+    with state.database.reading() as session:
+        ((added, _),) = decisions.decisions_of(session, document.id)
+    assert document.text[added.start : added.end] == "扫码投保"
 
 
 def _add_by_selection(page) -> None:

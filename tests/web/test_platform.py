@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -19,6 +22,7 @@ from nlp_compliance.store.schema import ApiKey, Delivery, Upload, now
 from tests.ingest import files
 from tests.web.acting import AD, Person, running, settle
 from tests.web.browser import served
+from tests.web.serving import ROOT
 from tests.web.test_api import assert_error
 
 ALL = tuple(keys.SCOPES)
@@ -71,6 +75,16 @@ def test_a_text_is_text_whatever_its_name_and_beginning(tmp_path, given, name):
         (row,) = client.get(answer["result_url"]).json()["results"]
     assert row["name"] == name and row["report"]["risk"] == "high"
     assert row["text_sha256"] == hashlib.sha256(f"PK{AD}".encode()).hexdigest()
+
+
+def test_a_nul_makes_no_file_of_a_text_and_moves_no_offset(tmp_path):
+    with running(tmp_path) as (app, state):
+        client = Platform(app, new_key(state)).client
+        answer = client.post("/v1/documents", json={"text": f"\0{AD}"}).json()
+        settle(state)
+        (row,) = client.get(answer["result_url"]).json()["results"]
+    assert row["report"]["findings"][0]["start"] == AD.index("政府兜底") + 1
+    assert row["text_sha256"] == hashlib.sha256(f"\ufffd{AD}".encode()).hexdigest()
 
 
 def test_the_name_of_a_media_type_may_be_written_in_any_case(desk):
@@ -193,7 +207,7 @@ def test_a_key_that_makes_no_sense_is_refused(desk, arguments, said):
 class Listener:
     """A platform's webhook address; answers with the statuses it is given, then with 200."""
 
-    def __init__(self, *statuses: int) -> None:
+    def __init__(self, *statuses: int, location: str = "http://127.0.0.1:1/elsewhere") -> None:
         self.calls, waiting = [], list(statuses)
         own = self.calls
 
@@ -202,7 +216,7 @@ class Listener:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 own.append((dict(self.headers), body))
                 self.send_response(waiting.pop(0) if waiting else 200)
-                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.send_header("Location", location)
                 self.end_headers()
 
             def log_message(self, *_):
@@ -221,8 +235,8 @@ class Listener:
 
 
 @contextmanager
-def listening(*statuses: int):
-    listener = Listener(*statuses)
+def listening(*statuses: int, **more: str):
+    listener = Listener(*statuses, **more)
     yield listener
     listener.close()
 
@@ -307,6 +321,41 @@ def test_metrics_count_and_hold_nothing_that_was_sent(desk):
     assert_error(Platform(app, new_key(state, "仅评分", ("score",))).client.get("/metrics"), 403, "forbidden")
 
 
+PROCESS = """
+import sys
+from nlp_compliance.web.metrics import Metrics
+figures = Metrics()
+for line in sys.stdin:
+    calls, queued = map(int, line.split())
+    figures.open(calls)
+    text = figures.exposition(uploads={"queued": queued}).decode()
+    print(*(line.split()[1] for line in text.splitlines() if line.startswith(("nlp_compliance_queue_open", "nlp_compliance_uploads{"))
+            and ("queued" in line or "open" in line)), flush=True)
+"""
+
+
+def test_figures_of_several_processes_are_those_of_now(tmp_path):
+    """Open calls are added up over the living, uploads are those that were counted last."""
+
+    def process() -> subprocess.Popen:
+        own = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", PROCESS]
+        return subprocess.Popen(command, env=own, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+
+    def asked(own: subprocess.Popen, calls: int, queued: int) -> list[float]:
+        own.stdin.write(f"{calls} {queued}\n")
+        own.stdin.flush()
+        return sorted(map(float, own.stdout.readline().split()))
+
+    with process() as first, process() as second:
+        assert asked(first, 3, 50) == [3, 50]
+        assert asked(second, 1, 0) == [0, 4]
+        first.kill()
+        first.wait(60)
+        assert asked(second, 1, 0) == [0, 1]
+        second.stdin.close()
+
+
 def test_the_client_scores_sends_waits_and_tells_errors_apart(tmp_path):
     with running(tmp_path) as (app, state), served(app) as url:
         client = Client(url, new_key(state))
@@ -371,6 +420,34 @@ def test_the_client_tells_an_answer_that_is_none(answer):
         server.shutdown()
 
 
+def test_the_client_shows_its_key_to_no_address_that_an_answer_names():
+    with listening() as elsewhere, listening(301, location=elsewhere.url) as server:
+        with pytest.raises(RemoteError, match="redirects to") as refused:
+            Client(server.url, "nc_secret").score(AD)
+        assert refused.value.status == 301 and elsewhere.url in str(refused.value)
+        assert len(server.calls) == 1 and not elsewhere.calls
+
+
+def test_a_refusal_that_is_cut_off_is_no_answer():
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(503)
+            self.send_header("Content-Length", "500")
+            self.end_headers()
+            self.wfile.write(b'{"error":')
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(RemoteError) as refused:
+            Client(f"http://127.0.0.1:{server.server_port}").score(AD)
+        server.shutdown()
+    assert refused.value.code == "no_answer"
+
+
 def test_the_client_waits_as_long_as_a_busy_server_asks(tmp_path):
     pauses = []
     with running(tmp_path) as (app, state), served(app) as url:
@@ -399,10 +476,17 @@ def test_a_lost_worker_is_noticed_and_a_living_one_keeps_its_upload(desk):
 
 
 def test_the_description_of_the_interface_names_every_route_and_the_report(desk):
-    app, _ = desk
+    app, state = desk
     document = json.loads(Platform(app).client.get("/openapi.json").text)
     assert {"/v1/documents", "/v1/documents/{identifier}", "/v1/documents/{identifier}/result", "/metrics"} <= set(
         document["paths"]
     )
-    assert "findings" in document["components"]["schemas"]["Report"]["properties"]
+    schemas = document["components"]["schemas"]
+    assert "findings" in schemas["Report"]["properties"]
+    platform = Platform(app)
+    answer = platform.client.post("/v1/documents", json={"text": AD}).json()
+    settle(state)
+    result = platform.client.get(answer["result_url"]).json()
+    assert set(result) == set(schemas["Result"]["required"]) and result["error"] is None
+    assert set(result["results"][0]) == set(schemas["Judged"]["required"])
     assert "/people" not in document["paths"]

@@ -55,6 +55,20 @@ def test_a_full_queue_refuses_at_once_and_recovers():
     asyncio.run(scenario())
 
 
+def test_every_change_of_the_open_calls_is_told():
+    async def scenario():
+        told = []
+        queue = made(Judge(), limit=1, moved=told.append)
+        await queue.run("a", texts("一"))
+        await queue.run("a", texts("毒"))
+        queue.close()
+        with pytest.raises(OverloadedError):
+            await queue.run("a", texts("一"))
+        assert told == [1, 0, 1, 0]
+
+    asyncio.run(scenario())
+
+
 def test_one_caller_cannot_take_all_places():
     async def scenario():
         gate = threading.Event()

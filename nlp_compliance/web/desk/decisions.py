@@ -54,12 +54,20 @@ def verdict(
     identifier: int,
     verdict: Annotated[str, Form()],
     reason: Annotated[str, Form()] = "",
+    seen: Annotated[str | None, Form()] = None,
 ) -> Response:
     desk = desk_of(request)
     with desk.database.transaction() as session:
         document = document_of(session, identifier)
-        four_eyes = desk.settings.four_eyes
-        decisions.set_verdict(session, document, by=user, verdict=verdict, reason=reason, four_eyes=four_eyes)
+        decisions.set_verdict(
+            session,
+            document,
+            by=user,
+            verdict=verdict,
+            reason=reason,
+            four_eyes=desk.settings.four_eyes,
+            seen=seen,
+        )
     return back(f"/documents/{identifier}#verdict")
 
 
@@ -70,9 +78,11 @@ def approve(
     identifier: int,
     agree: Annotated[str, Form()],
     reason: Annotated[str, Form()] = "",
+    seen: Annotated[str | None, Form()] = None,
 ) -> Response:
     with desk_of(request).database.transaction() as session:
-        decisions.approve(session, document_of(session, identifier), by=user, agree=agree == "yes", reason=reason)
+        document = document_of(session, identifier)
+        decisions.approve(session, document, by=user, agree=agree == "yes", reason=reason, seen=seen)
     return back(f"/documents/{identifier}#verdict")
 
 

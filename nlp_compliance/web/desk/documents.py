@@ -12,7 +12,7 @@ from sqlalchemy import select
 from nlp_compliance.errors import InputError, NotThereError
 from nlp_compliance.ingest.image import shown
 from nlp_compliance.store import audit, repository
-from nlp_compliance.store.decisions import REOPENED, decisions_of
+from nlp_compliance.store.decisions import REOPENED, decisions_of, state_of
 from nlp_compliance.store.schema import AuditEntry, Upload, User
 from nlp_compliance.web.desk import exports, pagepicture, pdf, view
 from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_answer, names_of, page
@@ -34,8 +34,9 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
     with desk.database.reading() as session:
         document = document_of(session, identifier)
         upload = session.get(Upload, document.upload_id)
-        findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
-        chain = repository.versions(session, document)
+        said = decisions_of(session, identifier)
+        findings = view.shown_findings(document, said, desk.rulebook)
+        versions = repository.versions(session, document)
         users = list(session.scalars(select(User).where(User.active.is_(True)).order_by(User.name)))
         names = names_of(session)
         reopened = audit.last(session, action=REOPENED, subject=f"document:{identifier}")
@@ -43,8 +44,8 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
     data = desk.files.get(upload.sha256) if document.name == upload.name else b""
     picture = shown(data) if data else None
     pages = view.pages_of(document)[:_PAGES_SHOWN] if data.startswith(_PDF) else []
-    place = [d.id for d in chain].index(document.id)
-    old = chain[place - 1] if place else None
+    numbers = {v.id: number for number, v in enumerate(versions, 1)}
+    old = next((v for v in versions if v.id == document.previous_id), None)
     return page(
         request,
         "document.html",
@@ -59,10 +60,12 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         picture=picture.size if picture else None,
         outlines=view.outlines(document, findings) if picture else [],
         pages=pages,
-        versions=chain,
+        versions=versions,
+        numbers=numbers,
         old=old,
         changes=view.changes(old, document),
         draft=view.rewritten(document, findings),
+        seen=state_of(document, said),
         users=users,
         names=names,
         reopened=_said(reopened) if reopened and document.state == "open" else None,

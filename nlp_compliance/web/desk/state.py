@@ -21,7 +21,7 @@ from nlp_compliance.store import decisions, people, repository, retention
 from nlp_compliance.store.database import Database, sqlite_url
 from nlp_compliance.store.files import FileStore
 from nlp_compliance.store.schema import now
-from nlp_compliance.web.desk import exports, failures, moments
+from nlp_compliance.web.desk import exports, failures, moments, view
 from nlp_compliance.web.desk.background import Repeated
 from nlp_compliance.web.desk.jobs import JobRunner, Judge
 from nlp_compliance.web.desk.messages import Messenger
@@ -102,7 +102,7 @@ def open_desk(settings: Settings) -> Desk:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url or sqlite_url(settings.data_dir))
     templates = environment("desk")
-    templates.filters.update(moment=moments.moment, day=moments.day)
+    templates.filters.update(moment=moments.moment, day=moments.day, as_written=view.as_written)
     templates.globals.update(
         risks=RISKS,
         severities=exports.SEVERITIES,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from nlp_compliance.records import MISSING_LABELS, discharging_tags
 from nlp_compliance.report.segments import Segment, cut
@@ -153,35 +156,52 @@ def proofs(rulebook: Rulebook) -> dict[str, str]:
     return {label: rulebook.label(discharging_tags(label)[0]).definition for label in MISSING_LABELS}
 
 
-def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, list[dict[str, Any]]]:
-    """Against the version before: findings fixed, new and remaining, by label and wording."""
+def changes(old: StoredDocument | None, new: StoredDocument) -> dict[str, Counter[tuple[str, str]]]:
+    """Against the version before: violations fixed, new and remaining, each as (label, wording) with how often."""
     if old is None:
         return {}
 
-    def keyed(document: StoredDocument) -> dict[tuple[str, str], dict[str, Any]]:
-        return {(f["label"], f["text"] or ""): f for f in document.report["findings"] if f["verdict"] == "violation"}
+    def counted(document: StoredDocument) -> Counter[tuple[str, str]]:
+        return Counter(
+            (f["label"], f["text"] or "") for f in document.report["findings"] if f["verdict"] == "violation"
+        )
 
-    before, after = keyed(old), keyed(new)
-    return {
-        "fixed": [f for k, f in before.items() if k not in after],
-        "new": [f for k, f in after.items() if k not in before],
-        "remaining": [f for k, f in after.items() if k in before],
-    }
+    before, after = counted(old), counted(new)
+    return {"fixed": before - after, "new": after - before, "remaining": after & before}
 
 
-def rewritten(document: StoredDocument, findings: Sequence[Shown]) -> str:
-    """The text with every proposed wording in its place, ready to become the next version; "" where there is none.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The next version as the saved wordings make it, "" where there is none; `left_out` are the numbers of findings
+    whose wording found no place in it."""
 
-    Where two findings overlap, the one that begins first keeps its wording.
+    text: str = ""
+    left_out: tuple[int, ...] = ()
+
+
+def rewritten(document: StoredDocument, findings: Sequence[Shown]) -> Draft:
+    """The text with every proposed wording in its place.
+
+    Where two findings overlap, the one that begins first keeps its wording, on the same words the one listed first.
     """
     proposals = sorted(
-        (f.finding["start"], f.finding["end"], f.rewrite)
+        (f.finding["start"], f.number, f.finding["end"], f.rewrite)
         for f in findings
         if f.rewrite and f.finding["start"] is not None
     )
-    pieces, place = [], 0
-    for start, end, wording in proposals:
+    pieces: list[str] = []
+    left_out, taken, place = [], set(), 0
+    for start, number, end, wording in proposals:
         if start >= place:
             pieces += [document.text[place:start], wording]
             place = end
-    return "".join([*pieces, document.text[place:]]) if pieces else ""
+            taken.add((start, end, wording))
+        elif (start, end, wording) not in taken:
+            left_out.append(number)
+    return Draft("".join([*pieces, document.text[place:]]) if pieces else "", tuple(left_out))
+
+
+def as_written(text: str) -> Markup:
+    """Text for a page in which a person selects a part: a browser would make one character of a line end of Windows,
+    and every place behind it would be one too small."""
+    return escape(text).replace("\r\n", Markup("&#13;\n"))

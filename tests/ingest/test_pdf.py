@@ -1,0 +1,97 @@
+"""PDF beyond the plain text layer: text turned into curves, fields and stamps, pages turned and cropped."""
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from nlp_compliance.ingest import ocr
+from nlp_compliance.ingest.limits import Limits
+from nlp_compliance.ingest.reader import Reader
+from nlp_compliance.records import Box, Document
+from nlp_compliance.settings import Settings
+from tests.ingest import files
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch) -> list[tuple[int, int]]:
+    """OCR that tells the size of what it is shown: placing is tested here, reading elsewhere."""
+    seen: list[tuple[int, int]] = []
+
+    def read(pixels):
+        seen.append((pixels.shape[1], pixels.shape[0]))
+        return [ocr.Line("政府兜底", Box(0, 0, 9, 9), 0.9)]
+
+    monkeypatch.setattr(ocr, "read_lines", read)
+    monkeypatch.setattr(ocr, "available", lambda: True)
+    return seen
+
+
+def read(data: bytes) -> Document:
+    (item,) = Reader(Limits.of(Settings())).read_bytes(data, "a.pdf")
+    assert isinstance(item, Document), item.error
+    return item
+
+
+def text(sheet: Canvas) -> None:
+    sheet.drawString(40, 300, files.BODY)
+
+
+def curves(sheet: Canvas, segments: int = 70) -> None:
+    path = sheet.beginPath()
+    path.moveTo(40, 400)
+    for step in range(segments):
+        path.curveTo(40 + step, 410, 41 + step, 420, 42 + step, 400)
+    sheet.drawPath(path, stroke=0, fill=1)
+
+
+def frames(sheet: Canvas) -> None:
+    for step in range(40):
+        sheet.roundRect(10 + step, 10, 300, 40, 4)
+
+
+def test_text_that_was_turned_into_curves_is_read_by_ocr(told):
+    def slogan(sheet: Canvas) -> None:
+        text(sheet)
+        curves(sheet, 300)
+
+    def logo(sheet: Canvas) -> None:
+        text(sheet)
+        curves(sheet)
+
+    document = read(files.drawn(text, curves, slogan, frames, logo))
+    assert [(b.page, b.kind) for b in document.blocks] == [
+        (1, "pdf_line"),
+        (2, "ocr_line"),
+        (3, "pdf_line"),
+        (3, "ocr_line"),
+        (5, "pdf_line"),
+    ]
+    assert len(told) == 2
+
+
+def test_what_is_filled_into_a_form_is_text_of_the_page():
+    def filled(sheet: Canvas) -> None:
+        text(sheet)
+        sheet.acroForm.textfield(name="f", value="PICC 2026", x=40, y=400, width=200, height=30, relative=False)
+
+    assert sorted(read(files.drawn(filled)).text.split("\n")) == ["PICC 2026", files.BODY]
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(90, (297, 41)), (180, (26, 297)), (270, (88, 226))])
+def test_boxes_lie_on_a_page_as_it_is_shown(degrees, corner):
+    def turned(sheet: Canvas) -> None:
+        sheet.setPageRotation(degrees)
+        text(sheet)
+
+    box = read(files.drawn(turned)).blocks[0].box
+    assert box is not None and (box.x0, box.y0) == pytest.approx(corner, abs=1)
+
+
+def test_boxes_count_from_the_cropped_page_and_what_is_cropped_off_is_hidden():
+    def cropped(sheet: Canvas) -> None:
+        sheet.setCropBox((20, 100, 400, 600))
+        text(sheet)
+        sheet.drawString(40, 50, files.SMALL)
+
+    shown, hidden = read(files.drawn(cropped)).blocks
+    assert shown.visible and shown.box is not None and 19 < shown.box.x0 < 22 and 286 < shown.box.y0 < 291
+    assert not hidden.visible and hidden.box is None
