@@ -40,6 +40,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    # The boxes of rich cut Chinese descriptions at the width of a usual terminal.
+    rich_markup_mode=None,
 )
 _LONGEST_PATH = 512
 

@@ -105,6 +105,13 @@ def test_help_and_lists(arguments, capsys):
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["check", "scan", "report", "serve"])
+def test_no_description_is_cut_at_the_width_of_a_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    assert "…" not in capsys.readouterr().out.replace("s3://…", "")
+
+
 def test_rules_test_and_lint(tmp_path, capsys):
     assert main(["rules", "test", "政府兜底"]) == 0
     assert "state.underwrites" in capsys.readouterr().out

@@ -24,7 +24,7 @@ from nlp_compliance.records import Document, Source
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-_BREAKS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t"}
+_SIGNS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t", qn("w:noBreakHyphen"): "-"}
 _BROKEN = (KeyError, ValueError, AttributeError, OSError, zipfile.BadZipFile, etree.LxmlError)
 _NOTES = ("footnotes", "endnotes", "comments")
 _DRAWINGS = {"diagramData": "diagram", "chart": "chart"}
@@ -90,16 +90,20 @@ def _kind(paragraph: Any, kind: str) -> str:
     return "table_cell" if qn("w:tc") in tags else kind
 
 
+def _hidden(run: Any) -> bool:
+    vanish = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+    return vanish is not None and vanish.get(qn("w:val"), "true") not in ("false", "0", "off")
+
+
 def _paragraph_text(paragraph: Any) -> tuple[str, bool]:
     """Text of the paragraph's own runs, and whether any of it shows; deleted text is not part of the document."""
     parts, shown = [], False
-    for node in paragraph.iter(qn("w:t"), *_BREAKS):
+    for node in paragraph.iter(qn("w:t"), *_SIGNS):
         if next(node.iterancestors(qn("w:p")), None) is not paragraph:
             continue
-        parts.append(node.text or "" if node.tag == qn("w:t") else _BREAKS[node.tag])
+        parts.append(node.text or "" if node.tag == qn("w:t") else _SIGNS[node.tag])
         run = next(node.iterancestors(qn("w:r")), None)
-        hidden = run is not None and run.find(f"{qn('w:rPr')}/{qn('w:vanish')}") is not None
-        shown = shown or not hidden
+        shown = shown or not (run is not None and _hidden(run))
     return "".join(parts), shown
 
 

@@ -4,6 +4,7 @@ import io
 
 import docx
 import pytest
+from docx.oxml import OxmlElement
 from PIL import Image
 
 from nlp_compliance.ingest import image, ocr
@@ -51,6 +52,18 @@ def test_pictures_stand_where_the_text_shows_them_also_in_headers():
     section.header.paragraphs[0].add_run().add_picture(io.BytesIO(picture(80, 60)))
     document = read(files.saved(word), "a.docx")
     assert document.text.split("\n") == ["图80x60", "首页页眉", "前文", "图100x50", "后文"]
+
+
+def test_hyphens_that_do_not_break_are_read_and_switched_off_hiding_hides_nothing():
+    word = docx.Document()
+    run = word.add_paragraph().add_run()
+    for part in ("0", None, "65周岁可投保"):
+        child = OxmlElement("w:noBreakHyphen" if part is None else "w:t")
+        child.text = part
+        run._r.append(child)
+    run.font.hidden = False
+    document = read(files.saved(word), "a.docx")
+    assert document.text == "0-65周岁可投保" and document.blocks[0].visible
 
 
 def test_photographs_are_turned_upright(told):
