@@ -95,3 +95,11 @@ def test_wrong_input_says_so(results, tmp_path):
         gather(tmp_path / "no.jsonl")
     with pytest.raises(InputError, match="allowed"):
         write_monitor(tmp_path / "x.pdf", gather(results), load_rulebook())
+
+
+def test_a_workbook_that_cannot_be_written_is_a_fault_of_the_file_system(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("", "utf-8")
+    (tmp_path / "m.xlsx").mkdir()
+    with pytest.raises(OSError, match=r"m\.xlsx"):
+        write_monitor(tmp_path / "m.xlsx", gather(rows), load_rulebook())

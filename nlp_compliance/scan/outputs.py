@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -98,30 +99,38 @@ def workbook_bytes(sheets: Sheets) -> bytes:
 
 def write_workbook(target: Path | BinaryIO, sheets: Sheets) -> None:
     """Writes (title, heading, rows) sheets in bounded memory. Text is never a formula or a link; a full sheet is
-    continued on the next."""
+    continued on the next. Raises OSError where the file cannot be written."""
     from xlsxwriter import Workbook
 
-    with Workbook(str(target) if isinstance(target, Path) else target, {"constant_memory": True}) as book:
-        bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
-        for title, heading, rows in sheets:
-            part, line, stream = 1, _XLSX_ROWS, iter(rows)
-            for row in chain([None], stream):
-                if line == _XLSX_ROWS:
-                    sheet = book.add_worksheet(title if part == 1 else f"{title}{part}")
-                    sheet.write_row(0, 0, heading, bold)
-                    sheet.set_column(0, len(heading) - 1, 24)
-                    sheet.freeze_panes(1, 0)
-                    part, line = part + 1, 0
-                if row is None:
-                    continue
-                line += 1
-                for place, value in enumerate(row):
-                    if isinstance(value, int) and abs(value) >= _XLSX_EXACT:
-                        value = str(value)
-                    if isinstance(value, str):
-                        sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
-                    else:
-                        sheet.write(line, place, value, wrap)
+    # Opened here, because xlsxwriter would find out at the end, with an error of its own class.
+    with (
+        target.open("wb") if isinstance(target, Path) else nullcontext(target) as stream,
+        Workbook(stream, {"constant_memory": True}) as book,
+    ):
+        _fill(book, sheets)
+
+
+def _fill(book: Any, sheets: Sheets) -> None:
+    bold, wrap = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
+    for title, heading, rows in sheets:
+        part, line, stream = 1, _XLSX_ROWS, iter(rows)
+        for row in chain([None], stream):
+            if line == _XLSX_ROWS:
+                sheet = book.add_worksheet(title if part == 1 else f"{title}{part}")
+                sheet.write_row(0, 0, heading, bold)
+                sheet.set_column(0, len(heading) - 1, 24)
+                sheet.freeze_panes(1, 0)
+                part, line = part + 1, 0
+            if row is None:
+                continue
+            line += 1
+            for place, value in enumerate(row):
+                if isinstance(value, int) and abs(value) >= _XLSX_EXACT:
+                    value = str(value)
+                if isinstance(value, str):
+                    sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
+                else:
+                    sheet.write(line, place, value, wrap)
 
 
 def arrow() -> tuple[Any, Any]:
