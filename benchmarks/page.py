@@ -144,7 +144,7 @@ def growth(documents: Sequence[Step], rulebooks: Sequence[Step]) -> str:
 {_kept(unevenness(documents) <= MOST_UNEVEN)}: a character costs at most {unevenness(documents):.0%} more at one length
 of document than at another; wanted are {MOST_UNEVEN:.0%}.
 
-{table(["characters of one document", "µs a character", "spread", "resident MB, torch of other parts with it"], by_size)}
+{table(["characters of one document", "µs a character", "spread", "resident MB"], by_size)}
 
 {table(["more terms in the rulebook", "µs a character, rules alone", "spread"], by_terms)}
 
