@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import http.client
@@ -191,10 +192,16 @@ class Client:
         raise _refusal(status, data, sent.get("Retry-After", ""))
 
 
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Made once, as the library's own: it looks for proxies and reads certificates."""
+    return urllib.request.build_opener(_NoRedirect)
+
+
 def _exchanged(request: urllib.request.Request, timeout_s: float) -> tuple[int, Message, bytes]:
     """(status, headers, body) of the answer, whatever its status. Raises OSError or HTTPException where it is cut off."""
     try:
-        answer = urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_s)
+        answer = _opener().open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         answer = error
     with answer:

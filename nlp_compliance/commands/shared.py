@@ -16,8 +16,7 @@ from nlp_compliance.ingest.isolate import isolated_reader
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.reader import Failure, Reader
 from nlp_compliance.settings import Settings
-
-_RANKS = {"none": 0, "info": 0, "low": 1, "medium": 2, "high": 3}
+from nlp_compliance.severity import RISK_ORDER
 
 
 class Level(StrEnum):
@@ -56,7 +55,7 @@ def day_of(as_of: datetime | None) -> date | None:
 
 
 def exit_at(risks: Sequence[str], fail_on: Level | None) -> None:
-    if fail_on and max((_RANKS[r] for r in risks), default=0) >= _RANKS[fail_on]:
+    if fail_on and not set(risks).isdisjoint(RISK_ORDER[: RISK_ORDER.index(fail_on.value) + 1]):
         raise typer.Exit(1)
 
 

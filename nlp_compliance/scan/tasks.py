@@ -26,7 +26,8 @@ class Task:
     """Either `files` to read, or `items` of a table already read.
 
     `key` names it in the journal: the paths joined by `_BETWEEN`, or `path` and the number of rows up to its end.
-    `state` is that of the table when it was read, as `_state` tells it; empty for files. `weight` is its share of the input in bytes, for the progress bar.
+    `state` is that of the table when it was read, as `_told` says; empty for files. `weight` is its share of the
+    input in bytes, for the progress bar.
     """
 
     key: tuple[str, int]
@@ -89,7 +90,7 @@ def _file_task(files: Iterable[Place]) -> Task:
 
 
 def _table_tasks(path: Place, reader: Reader, done: tuple[int, str] | None) -> Iterator[Task]:
-    state = _state(path)
+    size, state = _told(path)
     first, before = done or (0, state)
     # A table that is out of reach now tells so when it is read.
     if state and state != before:
@@ -98,7 +99,7 @@ def _table_tasks(path: Place, reader: Reader, done: tuple[int, str] | None) -> I
             f"{shown(path)} has changed since its first {first} rows were scanned; put it back as it was and go on, "
             "or start anew with --restart"
         )
-    end, size = first, _size(path)
+    end = first
     for chunk, characters in _chunks(islice(reader.read_path(path), first, None)):
         end += len(chunk)
         # Bytes of the table that these rows stand for, near enough for a progress bar.
@@ -119,25 +120,21 @@ def _chunks(items: Iterable[Item]) -> Iterator[tuple[tuple[Item, ...], int]]:
         yield tuple(chunk), characters
 
 
-def _size(path: Place) -> int:
-    try:
-        return path.stat().st_size
-    except Exception:
-        # Only a progress bar suffers; reading the file tells what is wrong with it.
-        return 0
+def _told(path: Place) -> tuple[int, str]:
+    """The bytes of a file, and what changes when it is written anew: size, and on this machine the time (ns).
 
-
-def _state(path: Place) -> str:
-    """What changes when the table is written anew: size, and on this machine the time (ns); empty where none is told.
-
-    File systems of the cloud do not agree on what a time is.
+    Nothing where the file system tells nothing. File systems of the cloud do not agree on what a time is.
     """
     try:
         told = path.stat()
     except Exception:
         # Reading the file tells what is wrong with it.
-        return ""
-    return f"{told.st_size}" if is_far(path) else f"{told.st_size} {told.st_mtime_ns}"
+        return 0, ""
+    return told.st_size, f"{told.st_size}" if is_far(path) else f"{told.st_size} {told.st_mtime_ns}"
+
+
+def _size(path: Place) -> int:
+    return _told(path)[0]
 
 
 def total_weight(paths: Sequence[Place]) -> int:

@@ -43,22 +43,27 @@ def test_a_wrong_type_or_a_lone_surrogate_in_a_batch_fails_alone(client):
     assert codes == ["text_encoding", "input_invalid", "input_invalid", "text_encoding"]
 
 
-def test_a_caller_who_leaves_is_no_fault(client, caplog):
-    async def leave() -> dict[str, str]:
-        return {"type": "http.disconnect"}
+async def unheard(_) -> None:
+    """Nobody is there to hear the answer."""
 
-    async def unheard(_) -> None:
-        pass
 
-    scope = {
+def scored(*headers: tuple[bytes, bytes]) -> dict[str, object]:
+    """The scope of a call of `/v1/score`."""
+    return {
         "type": "http",
         "method": "POST",
         "path": "/v1/score",
         "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        "headers": [(b"host", b"127.0.0.1"), *headers],
     }
+
+
+def test_a_caller_who_leaves_is_no_fault(client, caplog):
+    async def leave() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
     with caplog.at_level("INFO", "nlp_compliance.web"):
-        asyncio.run(client.app(scope, leave, unheard))
+        asyncio.run(client.app(scored((b"content-type", b"application/json")), leave, unheard))
     (record,) = (r for r in caplog.records if r.name == "nlp_compliance.web")
     assert record.levelname == "INFO" and record.status == 499
     counted = client.get("/metrics").text
@@ -73,19 +78,9 @@ def test_a_caller_who_leaves_while_he_waits_frees_his_place(client, caplog, monk
     async def received() -> dict[str, object]:
         return messages.pop(0)
 
-    async def unheard(_) -> None:
-        pass
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/score",
-        "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1")],
-    }
     try:
         with caplog.at_level("INFO", "nlp_compliance.web"):
-            asyncio.run(asyncio.wait_for(client.app(scope, received, unheard), 30))
+            asyncio.run(asyncio.wait_for(client.app(scored(), received, unheard), 30))
         assert [r.status for r in caplog.records if r.name == "nlp_compliance.web"] == [499] and queue.open == 0
     finally:
         gate.set()
