@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,14 @@ class Data:
         self.corpus = examples
         self.examples = self.corpus + self.extra
         sentences = [s for s in load_sentences() if bank_split(s) == "train"]
-        self.bank: list[BankSentence] = sentences[:: max(1, round(1 / args.fraction))]
-        self.donors = donors(self.examples, self.bank)
-        self.clauses = clauses(self.examples, self.bank)
+        sentences = sentences[:: max(1, round(1 / args.fraction))]
+        self.donors = donors(self.examples, sentences)
+        self.clauses = clauses(self.examples, sentences)
+        self.bank: list[BankSentence] = []
+        self.new_bank: list[BankSentence] = []
+        for sentence in sentences:
+            file = sentence.id.partition(":")[0]
+            (self.new_bank if fnmatch(file, args.new_bank) else self.bank).append(sentence)
         self.names = invented_names(self.examples)
         self.plain = {e.id: self._windows(e) for e in self.examples}
         rng = random.Random(args.seed)
@@ -99,7 +105,7 @@ class Data:
                 rows += self._windows(augment_example(example, rng, self.donors))
             else:
                 rows += self.plain[plain.id] if example is plain else self._windows(example)
-        rows += self._bank_rows(bank, rng)
+        rows += self._bank_rows([*bank, *self.new_bank], rng)
         crowds = round((len(corpus) + len(self.extra)) * self.args.crowds)
         rows += [self._bank_row(*crowd(self.clauses, rng), UNKNOWN) for _ in range(crowds)]
         count = min(len(self.negatives), int((len(corpus) + len(self.extra)) * self.args.negative_share))
@@ -323,6 +329,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--extra", type=Path, help="JSONL of training.feedback, learned beside the corpus")
     parser.add_argument(
         "--replay", type=float, default=1.0, help="share of the corpus shown in an epoch beside all of --extra"
+    )
+    parser.add_argument(
+        "--new-bank", default="", metavar="PATTERN", help="bank files (*-7?) that every epoch shows whole with --replay"
     )
     parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
     parser.add_argument("--threads", type=int, default=2)

@@ -199,6 +199,21 @@ def test_replay_shows_all_of_the_extra_texts_and_a_part_of_the_corpus(tmp_path, 
     assert 0 < sizes["0.2"] < sizes["1"] / 2
 
 
+def test_replay_shows_all_of_the_new_bank_files_and_a_part_of_the_others(tmp_path, vocabulary, small_data):
+    save_tokenizer(build_tokenizer(vocabulary), tmp_path)
+    options = ["--out", str(tmp_path), "--replay", "0.1", "--new-bank", "false_urgency*"]
+    data = finetune.Data(
+        finetune.make_parser().parse_args(options), finetune.load_characters(tmp_path / "tokenizer.json")
+    )
+    assert {s.filed_under for s in data.new_bank} == {"false_urgency"}
+    assert "false_urgency" not in {s.filed_under for s in data.bank} and data.bank
+    shown = []
+    data._bank_rows = lambda bank, rng: shown.extend(bank) or []
+    data.epoch(0)
+    assert {s.id for s in data.new_bank} <= {s.id for s in shown}
+    assert len(shown) - len(data.new_bank) == round(0.1 * len(data.bank))
+
+
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
 def test_orthogonalised_has_singular_values_near_one(shape):
     torch.manual_seed(0)
