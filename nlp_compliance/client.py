@@ -97,7 +97,8 @@ class Client:
     """Calls one server. Times are in seconds; a busy server is asked again up to `retries` times.
 
     Every method raises RemoteError for what the server refuses or where no answer comes that can be understood, and
-    InputError for what cannot be sent: a base URL, key or idempotency key that is none.
+    InputError for what cannot be sent: a base URL, key or idempotency key that is none. So does a negative number of
+    retries, or no time to wait, when the client is made.
     """
 
     base_url: str
@@ -111,6 +112,10 @@ class Client:
             raise InputError(f"base_url is {self.base_url!r}; give an address such as https://compliance.example")
         if self.api_key and not _visible(self.api_key):
             raise InputError("api_key holds blanks or characters beyond ASCII; give the key as `keys add` printed it")
+        if self.retries < 0 or self.timeout_s <= 0:
+            raise InputError(
+                f"retries is {self.retries} and timeout_s {self.timeout_s}; retries is 0 or more, timeout_s above 0"
+            )
 
     def score(self, text: str, *, id: str = "", published: date | None = None) -> Report:
         """The report of one text."""

@@ -44,8 +44,10 @@ class Settings:
     max_read_seconds: int = _setting(120, "longest a file may be parsed without a new document, in seconds", 1, 3_600)
     ocr: bool = _setting(True, "read pictures and scanned pages, where the extra ocr is installed")
     fetch: bool = _setting(False, "let `check` fetch an article by its https://mp.weixin.qq.com address")
-    queue_limit: int = _setting(128, "most requests open at a time", 1, 10_000)
-    max_client_requests: int = _setting(64, "most requests open at a time for one caller", 1, 10_000)
+    queue_limit: int = _setting(128, "most requests open at a time in one process of the server", 1, 10_000)
+    max_client_requests: int = _setting(
+        64, "most requests open at a time for one caller in one process of the server", 1, 10_000
+    )
     threads: int = _setting(2, "batches judged at a time", 1, 256)
     batch_tokens: int = _setting(
         8_192, "most characters of texts of several callers judged in one batch", 1, 10_000_000

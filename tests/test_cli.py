@@ -265,6 +265,12 @@ def test_a_gate_is_not_passed_by_what_could_not_be_read(tmp_path, text, code):
     assert run("scan", tmp_path / "in").returncode == 0
 
 
+def test_a_gate_is_not_passed_by_an_empty_folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    assert run("scan", tmp_path / "in", "--fail-on", "high").returncode == 2
+    assert run("scan", tmp_path / "in").returncode == 0
+
+
 @pytest.mark.parametrize("command", ["check", "scan"])
 def test_an_empty_path_is_not_the_current_folder(command, capsys):
     assert main([command, ""]) == 2

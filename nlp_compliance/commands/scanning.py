@@ -139,7 +139,8 @@ def scan_command(
     if target is not None and summary.failed and form in _RESUMABLE:
         _tell_failures(target, summary.failed)
     exit_at([risk for risk, count in summary.risks.items() if count], fail_on)
-    if fail_on and summary.failed:
+    # A gate that read nothing at all was most likely given the wrong folder.
+    if fail_on and (summary.failed or not summary.documents):
         raise typer.Exit(2)
 
 

@@ -32,6 +32,8 @@ _OCR_DPI = 150
 _POINTS_PER_INCH = 72
 # PDFium tells places on the shown page in whole steps.
 _STEPS_PER_POINT = 100
+# What programs write as the title of a file that was given none.
+_NO_TITLES = ("", "untitled", "无标题", "未命名")
 
 
 def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
@@ -48,10 +50,14 @@ def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
         until = time.monotonic() + _OCR_SHARE * limits.max_seconds
         for number in range(len(pdf)):
             _add_page(assembly, _flat(pdf, number), number + 1, limits, until)
-        title = str(pdf.get_metadata_dict().get("Title") or "").strip() or None
-        return assembly.document(name, Source(path=name, media_type="application/pdf", title=title))
+        return assembly.document(name, Source(path=name, media_type="application/pdf", title=_title(pdf)))
     finally:
         pdf.close()
+
+
+def _title(pdf: Any) -> str | None:
+    title = str(pdf.get_metadata_dict().get("Title") or "").strip()
+    return title if title.lower() not in _NO_TITLES else None
 
 
 def _flat(pdf: Any, number: int) -> Any:

@@ -85,21 +85,16 @@ def is_there(path: Place) -> bool:
 
 
 def entries(folder: Place) -> list[Entry]:
-    """What stands in a folder, in order of name; links to folders are neither folders nor files."""
+    """What stands in a folder, in order of name; a link to a folder or to nothing counts as a file that cannot be read."""
     if isinstance(folder, Path):
         with os.scandir(folder) as found:
-            return sorted(Entry(e.name, e.is_dir(follow_symlinks=False), e.is_file() or _dangles(e)) for e in found)
+            return sorted(Entry(e.name, e.is_dir(follow_symlinks=False), e.is_file() or e.is_symlink()) for e in found)
     own = folder.path.rstrip("/")
     listed = [(str(e["name"]).rstrip("/"), e["type"]) for e in folder.fs.ls(folder.path, detail=True)]
     # Object stores may keep an empty object under the folder's own name.
     return sorted(
         Entry(name.rpartition("/")[2], kind == "directory", kind == "file") for name, kind in listed if name != own
     )
-
-
-def _dangles(entry: os.DirEntry[str]) -> bool:
-    """A link to nothing counts as a file: reading it tells that a text is missing."""
-    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def matching(pattern: Place) -> list[Place]:

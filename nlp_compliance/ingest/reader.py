@@ -118,6 +118,10 @@ class Reader:
         """
         kind, name = KIND_OF_SUFFIX.get(path.suffix.lower()), shown(path)
         try:
+            if isinstance(path, Path) and path.is_dir():
+                raise UnreadableFileError(
+                    f"{name}: is a link to a folder, which is not followed; give that folder itself"
+                )
             if kind in STREAMED:
                 yield from self._streamed(path, kind)
             else:
@@ -278,7 +282,8 @@ def globbed(paths: Sequence[Place]) -> Iterator[Place]:
 
 
 def _below(folder: Place, without: Container[str]) -> Iterator[Place]:
-    """Files in order of name, one folder in memory at a time; links to folders are not followed."""
+    """Files in order of name, one folder in memory at a time. Links to folders are not followed, they could lead in a
+    circle: each comes as a file, and reading it tells that its texts are missing."""
     found = entries(folder)
     names = {entry.name.lower() for entry in found}
     for entry in found:

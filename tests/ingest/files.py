@@ -66,11 +66,11 @@ def saved(document: object) -> bytes:
     return stream.getvalue()
 
 
-def pdf(pages: list[list[str]]) -> bytes:
+def pdf(pages: list[list[str]], title: str = "岚溪保折页") -> bytes:
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
     stream = io.BytesIO()
     sheet = canvas.Canvas(stream, pagesize=(400, 600))
-    sheet.setTitle("岚溪保折页")
+    sheet.setTitle(title)
     for lines in pages:
         sheet.setFont("STSong-Light", 14)
         for number, line in enumerate(lines):

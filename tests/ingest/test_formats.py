@@ -142,6 +142,11 @@ def test_pdf_text_layer_has_pages_and_boxes():
     assert 540 - 100 < 600 - document.blocks[1].box.y1 < 540 and document.source.title == "岚溪保折页"
 
 
+@pytest.mark.parametrize("title", ["untitled", "无标题", ""])
+def test_pdf_that_was_given_no_title_has_none(title):
+    assert only(files.pdf([[files.BODY]], title), "a.pdf").source.title is None
+
+
 @pytest.mark.parametrize("name", ["poster-tall.png", "poster-busy.jpg", "scan.pdf"])
 def test_ocr_reads_posters_and_scans(name):
     expected, wrong, _ = measured(name)

@@ -117,13 +117,16 @@ def test_the_mark_of_utf_32_is_not_taken_for_utf_16(mark):
     assert document.text == "政府兜底"
 
 
-def test_a_link_to_nothing_is_a_missing_text(tmp_path):
+def test_links_to_nothing_and_to_folders_are_missing_texts(tmp_path):
     (tmp_path / "文案.txt").symlink_to(tmp_path / "移走了.txt")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "folder")
-    (path,) = expand([tmp_path])
-    (failure,) = READER.read_path(path)
-    assert isinstance(failure, Failure) and failure.id == str(tmp_path / "文案.txt")
+    (tmp_path / "folder" / "a.txt").write_text("惠民保今日开售", "utf-8")
+    (tmp_path / "往期.jsonl").symlink_to(tmp_path / "folder")
+    read = {p.name: list(READER.read_path(p)) for p in expand([tmp_path])}
+    assert sorted(read) == ["a.txt", "往期.jsonl", "文案.txt"]
+    assert isinstance(read["文案.txt"][0], Failure)
+    (link,) = read["往期.jsonl"]
+    assert isinstance(link, Failure) and "link to a folder" in str(link.error)
 
 
 def test_folders_are_read_in_order_and_nothing_is_passed_over_in_silence(tmp_path):

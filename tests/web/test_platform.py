@@ -385,6 +385,8 @@ NOT_TO_BE_SENT = [
     ("no host",         lambda: Client("https://")),
     ("no port",         lambda: Client("http://compliance.example:http")),
     ("blank",           lambda: Client("http://compliance example")),
+    ("retries below 0", lambda: Client("http://compliance.example", retries=-1)),
+    ("no time to wait", lambda: Client("http://compliance.example", timeout_s=0)),
     ("key",             lambda: Client("http://127.0.0.1", "密钥")),
     ("idempotency key", lambda: Client("http://127.0.0.1").submit(b"", "a", idempotency_key="海报-17")),
     ("signature",       lambda: read_webhook("whsec_AAAA", {"webhook-id": "1", "webhook-timestamp": "1", "webhook-signature": "签"}, b"")),

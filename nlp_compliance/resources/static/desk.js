@@ -42,6 +42,11 @@ function sendFiles() {
   }));
 }
 
+function begun() {
+  const fields = [...document.querySelectorAll("textarea, input:not([type=hidden])")];
+  return fields.some(f => f.type === "file" ? f.files.length : f.type === "checkbox" || f.type === "radio" ? f.checked !== f.defaultChecked : f.value !== f.defaultValue);
+}
+
 function watchUploads() {
   const list = document.getElementById("uploads");
   if (!list) return;
@@ -49,7 +54,8 @@ function watchUploads() {
   const tick = async () => {
     const answer = await fetch("/uploads/recent", { headers: { "x-csrftoken": csrf } });
     if (answer.ok && !answer.redirected) list.innerHTML = await answer.text();
-    if (busy()) setTimeout(tick, 1500); else location.reload();
+    // A page in which somebody is typing is left alone: a reload would lose the words.
+    if (busy()) setTimeout(tick, 1500); else if (!begun()) location.reload();
   };
   if (busy()) setTimeout(tick, 1000);
 }
