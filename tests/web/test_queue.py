@@ -14,9 +14,10 @@ class Judge:
     """Answers with the texts it was given; waits for `gate`, breaks on a text with 毒."""
 
     def __init__(self, gate: threading.Event | None = None) -> None:
-        self.gate, self.batches = gate, []
+        self.gate, self.batches, self.begun = gate, [], threading.Event()
 
     def __call__(self, documents):
+        self.begun.set()
         if self.gate:
             assert self.gate.wait(10)
         self.batches.append([d.text for d in documents])
@@ -34,8 +35,16 @@ def texts(*own: str) -> list[Document]:
 
 
 async def waiting(queue: WorkQueue, client: str, *own: str) -> asyncio.Task:
+    """A call that has its place in the queue."""
     task = asyncio.create_task(queue.run(client, texts(*own)))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    return task
+
+
+async def judged(queue: WorkQueue, *own: str) -> asyncio.Task:
+    """A call whose batch is with the judge, so that later texts share the next one."""
+    task = await waiting(queue, "first", *own)
+    assert await asyncio.to_thread(queue.judge.begun.wait, 10)
     return task
 
 
@@ -89,7 +98,7 @@ def test_texts_of_many_callers_share_batches_up_to_the_budget_in_turn():
         judge = Judge(gate)
         queue = made(judge, batch_tokens=10)
         tasks = [
-            await waiting(queue, "first", "占位"),
+            await judged(queue, "占位"),
             await waiting(queue, "many", *(f"多{i}" + "长" * 3 for i in range(4))),
             await waiting(queue, "few", "少0长长长"),
         ]
@@ -118,7 +127,7 @@ def test_a_poisoned_text_fails_its_own_caller_only():
     async def scenario():
         gate = threading.Event()
         queue = made(Judge(gate))
-        tasks = [await waiting(queue, "first", "占位")]
+        tasks = [await judged(queue, "占位")]
         tasks += [await waiting(queue, f"c{i}", "毒" if i == 3 else f"好{i}") for i in range(6)]
         gate.set()
         results = await asyncio.gather(*tasks)
