@@ -104,6 +104,31 @@ def test_from_upload_to_approval(people_pages, site, tmp_path):
         assert audit.verify(session)[1] == []
 
 
+@pytest.mark.parametrize("typed", ["还没写完的文案", ""])
+def test_finished_uploads_reload_the_page_unless_somebody_is_typing(people_pages, typed):
+    page = people_pages("王审")
+    loaded = []
+
+    def with_a_running_upload(route):
+        loaded.append(1)
+        answer = route.fetch()
+        row = '<li class="upload running">检查中</li>' if len(loaded) == 1 else ""
+        body = re.sub('<ul [^>]*id="uploads"[^>]*>', lambda opening: opening[0] + row, answer.text())
+        route.fulfill(response=answer, body=body)
+
+    page.route("**/", with_a_running_upload)
+    page.route("**/uploads/recent", lambda route: route.fulfill(body='<li class="upload done">完成</li>'))
+    page.goto("/")
+    page.get_by_text("或粘贴文字").click()
+    page.get_by_label("文案").fill(typed)
+    with page.expect_response("**/uploads/recent"):
+        pass
+    page.wait_for_timeout(500)
+    page.wait_for_load_state()
+    assert page.get_by_label("文案").input_value() == typed
+    assert len(loaded) == (1 if typed else 2)
+
+
 def upload(page) -> None:
     """Presses the button and waits until the page has come back."""
     with page.expect_navigation():
