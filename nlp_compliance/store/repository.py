@@ -57,6 +57,7 @@ class Filters:
     label: str = ""
     verdict: str = ""
     assigned_to: int | None = None
+    upload_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
     order: str = "new"
@@ -254,6 +255,8 @@ def find_documents(session: Session, filters: Filters) -> tuple[int, list[Stored
             query = query.where(own == value)
     if filters.assigned_to is not None:
         query = query.where(StoredDocument.assigned_to == filters.assigned_to)
+    if filters.upload_id is not None:
+        query = query.where(StoredDocument.upload_id == filters.upload_id)
     if filters.since:
         query = query.where(StoredDocument.created_at >= filters.since)
     if filters.until:

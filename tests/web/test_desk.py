@@ -543,6 +543,21 @@ def test_pictures_of_pages_wait_for_each_other_and_start_light(monkeypatch):
     pagepicture.draw.cache_clear()
 
 
+def test_all_documents_of_a_large_upload_are_a_link_away(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    pack = files.archive({f"{n}.txt": f"{AD}第{n}期".encode() for n in range(7)})
+    reviewer.post("/uploads", files=[("files", ("包.zip", pack))])
+    reviewer.post("/uploads", text="别处来的文案")
+    settle(state, 8)
+    (link,) = re.findall(r'<a href="(/\?upload=\d+)">全部7篇</a>', reviewer.get("/uploads/recent").text)
+    listed = reviewer.get(link).text
+    assert "一次上传得出的材料，共7篇" in listed and "别处来的" not in listed.partition('class="list"')[2]
+    narrowed = reviewer.get(f"{link}&q=第3期").text
+    assert "共1篇" in narrowed and f'name="upload" value="{link.partition("=")[2]}"' in narrowed
+    assert "共8篇" in reviewer.get("/?upload=包").text
+
+
 @pytest.mark.parametrize("asked", ["until=9999-12-31", "since=0001-01-01&until=0001-01-01", "since=yesterday"])
 def test_any_day_may_be_asked_for(desk, asked):
     app, _ = desk

@@ -36,6 +36,7 @@ class Asked:
     verdict: str = ""
     label: str = ""
     who: str = ""
+    upload: str = ""
     since: str = ""
     until: str = ""
     order: str = "new"
@@ -51,6 +52,7 @@ class Asked:
             verdict=self.verdict,
             label=self.label,
             assigned_to=user.id if self.who == "me" else int(self.who) if is_number(self.who) else None,
+            upload_id=int(self.upload) if is_number(self.upload) else None,
             since=start_of(self.since),
             until=until + timedelta(days=1) if until else None,
             order=self.order,
@@ -65,7 +67,9 @@ class Asked:
     @property
     def any(self) -> bool:
         """Whether the list is narrowed down."""
-        return any((self.q, self.risk, self.state, self.verdict, self.label, self.who, self.since, self.until))
+        return any(
+            (self.q, self.risk, self.state, self.verdict, self.label, self.who, self.upload, self.since, self.until)
+        )
 
 
 @router.get("/")
@@ -84,6 +88,7 @@ def work_list(request: Request, user: Viewer, asked: Annotated[Asked, Depends()]
         total=total,
         pages=pages_for(total),
         number=filters.page,
+        upload_id=filters.upload_id,
         asked=asked,
         names=names,
         uploads=uploads,
