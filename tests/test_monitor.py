@@ -89,6 +89,20 @@ def test_the_pages_show_text_and_run_nothing(results, tmp_path):
     assert titles["=<b>x</b>"] == "s"
 
 
+def test_what_could_not_be_read_is_counted(results, tmp_path):
+    assert gather(results).unread == 0
+    (tmp_path / "坏.pdf").write_bytes(b"%PDF-1.7 cut off")
+    (tmp_path / "好.txt").write_text(STORY, "utf-8")
+    scan_to_file([tmp_path / "坏.pdf", tmp_path / "好.txt"], tmp_path / "b.jsonl", JOB, engine=in_this_process)
+    monitor = gather(tmp_path / "b.jsonl")
+    assert (monitor.documents, monitor.unread) == (1, 1)
+    for name in ("b.html", "b.xlsx"):
+        write_monitor(tmp_path / name, monitor, load_rulebook())
+    assert "1 处未能读取" in (tmp_path / "b.html").read_text("utf-8")
+    figures = load_workbook(tmp_path / "b.xlsx")["概况"].iter_rows(values_only=True)
+    assert ("未能读取", 1) in {row[:2] for row in figures}
+
+
 def test_wrong_input_says_so(results, tmp_path):
     (tmp_path / "no.jsonl").write_text("{}\n", "utf-8")
     with pytest.raises(InputError, match="line 1"):

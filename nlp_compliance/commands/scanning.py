@@ -212,7 +212,7 @@ def _scan_to_file(
 
 
 def _tell_failures(out: Place, failed: int) -> None:
-    from nlp_compliance.scan.local import errors_path
+    from nlp_compliance.scan.outputs import errors_path
     from nlp_compliance.scan.summary import CAUSES
 
     with errors_path(out).open("rb") as stream:

@@ -21,7 +21,7 @@ from nlp_compliance.records import LABELS
 from nlp_compliance.report.copies import Sketches
 from nlp_compliance.report.templates import environment
 from nlp_compliance.rulebook import Rulebook
-from nlp_compliance.scan.outputs import RISKS, write_workbook
+from nlp_compliance.scan.outputs import RISKS, errors_path, write_workbook
 from nlp_compliance.severity import RISK_ORDER
 
 UNKNOWN_ACCOUNT = "（未注明账号）"
@@ -89,6 +89,8 @@ class Monitor:
     # Groups of copies found; `copies` holds the first of them.
     groups: int = 0
     partly_read: int = 0
+    # Files and rows of which nothing could be read; they are named in the list of failures beside the result.
+    unread: int = 0
     compared: bool = False
     gone: int = 0
 
@@ -169,6 +171,7 @@ def gather(results: Path, previous: Path | None = None) -> Monitor:
         _count(monitor, row, before)
         spread.add(row, place, numbers.setdefault(_account(row), len(numbers)))
     monitor.gone = before.flagged_without(now)
+    monitor.unread = _unread(results)
     monitor.cases.sort(key=lambda c: RISK_ORDER.index(c.risk))
     _add_copies(monitor, spread, list(numbers), results, before)
     return monitor
@@ -207,6 +210,14 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 ) from error
             yield place, row
             place += len(line)
+
+
+def _unread(results: Path) -> int:
+    failures = errors_path(results)
+    if not failures.is_file():
+        return 0
+    with failures.open("rb") as stream:
+        return sum(1 for _ in stream)
 
 
 def _file(row: dict[str, Any]) -> str:
@@ -334,7 +345,7 @@ def _common(account: Account, rulebook: Rulebook) -> str:
 def _figures(monitor: Monitor) -> list[list[object]]:
     figures: list[list[object]] = [["检查", monitor.documents]]
     figures += [[f"{RISKS[key]}风险", monitor.risks[key]] for key in RISK_ORDER]
-    figures += [["未完整读取", monitor.partly_read], ["同文传播（组）", monitor.groups]]
+    figures += [["未能读取", monitor.unread], ["未完整读取", monitor.partly_read], ["同文传播（组）", monitor.groups]]
     if monitor.compared:
         figures += [["较上次新增", sum(c.is_new for c in monitor.cases)], ["上次有问题、本次未再出现", monitor.gone]]
     return figures

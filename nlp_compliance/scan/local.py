@@ -26,7 +26,7 @@ from nlp_compliance.rulebook import Rulebook, load_rulebook
 from nlp_compliance.scan.dataset import PART_BYTES, Dataset, part_state
 from nlp_compliance.scan.journal import Journal, command_of
 from nlp_compliance.scan.lock import alone
-from nlp_compliance.scan.outputs import write_output
+from nlp_compliance.scan.outputs import errors_path, write_output
 from nlp_compliance.scan.reposts import Reposts
 from nlp_compliance.scan.summary import Scanned, Summary
 from nlp_compliance.scan.tasks import Task, plan
@@ -61,10 +61,6 @@ def scan(checker: Checker, items: Iterable[Item], *, as_of: date | None = None) 
 
 def _result(document: Document, result: Report | NlpComplianceError) -> Scanned | Failure:
     return Scanned(document, result) if isinstance(result, Report) else Failure(document.id, result, place_of(document))
-
-
-def errors_path(out: Place) -> Place:
-    return out.with_name(out.name + ".errors.jsonl")
 
 
 def scan_to_file(

@@ -41,6 +41,11 @@ _XLSX_ROWS = 1_048_575
 _PARQUET_BATCH = 2_048
 
 
+def errors_path(out: Place) -> Place:
+    """Where what could not be read stands, beside a result."""
+    return out.with_name(out.name + ".errors.jsonl")
+
+
 def write_output(target: Place, rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = ()) -> None:
     """Rows (JSON lines without line feed) as the format of `target`'s suffix; the target appears complete or not at all.
 

@@ -15,7 +15,8 @@ from openpyxl import load_workbook
 
 from nlp_compliance.rulebook import load_rulebook
 from nlp_compliance.scan.journal import Journal
-from nlp_compliance.scan.local import errors_path, in_this_process, scan_to_file
+from nlp_compliance.scan.local import in_this_process, scan_to_file
+from nlp_compliance.scan.outputs import errors_path
 from nlp_compliance.scan.summary import Summary, summary_text
 from tests.ingest import files
 from tests.scan.test_scan import AD, JOB, lines, mixed

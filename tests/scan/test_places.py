@@ -15,7 +15,8 @@ from nlp_compliance.cli import main
 from nlp_compliance.errors import InputError, MissingExtraError
 from nlp_compliance.ingest.places import below, place, whole
 from nlp_compliance.ingest.reader import expand
-from nlp_compliance.scan.local import errors_path, in_this_process, scan_to_file
+from nlp_compliance.scan.local import in_this_process, scan_to_file
+from nlp_compliance.scan.outputs import errors_path
 from tests.scan.test_scan import AD, JOB, mixed
 
 

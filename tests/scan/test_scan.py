@@ -19,7 +19,8 @@ from openpyxl import load_workbook
 from nlp_compliance.cli import main
 from nlp_compliance.errors import InputError
 from nlp_compliance.scan.journal import Journal
-from nlp_compliance.scan.local import errors_path, in_processes, in_this_process, scan_to_file
+from nlp_compliance.scan.local import in_processes, in_this_process, scan_to_file
+from nlp_compliance.scan.outputs import errors_path
 from nlp_compliance.scan.tasks import Done, plan
 from nlp_compliance.scan.worker import Job, Row, Worker, minhash
 from nlp_compliance.settings import Settings
