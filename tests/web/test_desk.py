@@ -558,6 +558,17 @@ def test_all_documents_of_a_large_upload_are_a_link_away(desk):
     assert "共8篇" in reviewer.get("/?upload=包").text
 
 
+def test_a_long_pdf_says_how_many_of_its_pages_are_drawn(desk):
+    app, state = desk
+    reviewer = Person(app, "王审")
+    long = files.pdf([[AD], *([f"第{n}页"] for n in range(2, 43))])
+    reviewer.post("/uploads", files=[("files", ("手册.pdf", long))])
+    (document,) = settle(state)
+    page = reviewer.get(f"/documents/{document.id}").text
+    assert "原页面（前40页，共42页）" in page
+    assert page.count(f'src="/documents/{document.id}/pages/') == 40
+
+
 @pytest.mark.parametrize("asked", ["until=9999-12-31", "since=0001-01-01&until=0001-01-01", "since=yesterday"])
 def test_any_day_may_be_asked_for(desk, asked):
     app, _ = desk

@@ -43,7 +43,7 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
     assert upload is not None
     data = desk.files.get(upload.sha256) if document.name == upload.name else b""
     picture = shown(data) if data else None
-    pages = view.pages_of(document)[:_PAGES_SHOWN] if data.startswith(_PDF) else []
+    pages = view.pages_of(document) if data.startswith(_PDF) else []
     numbers = {v.id: number for number, v in enumerate(versions, 1)}
     old = next((v for v in versions if v.id == document.previous_id), None)
     return page(
@@ -60,6 +60,7 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
         picture=picture.size if picture else None,
         outlines=view.outlines(document, findings) if picture else [],
         pages=pages,
+        pages_shown=_PAGES_SHOWN,
         versions=versions,
         numbers=numbers,
         old=old,
