@@ -118,10 +118,6 @@ class Reader:
         """
         kind, name = KIND_OF_SUFFIX.get(path.suffix.lower()), shown(path)
         try:
-            if isinstance(path, Path) and path.is_dir():
-                raise UnreadableFileError(
-                    f"{name}: is a link to a folder, which is not followed; give that folder itself"
-                )
             if kind in STREAMED:
                 yield from self._streamed(path, kind)
             else:
@@ -129,6 +125,9 @@ class Reader:
                 yield from self.read_bytes(self._load(path), name, folder=folder)
         except NlpComplianceError as error:
             yield Failure(name, error, name)
+        except IsADirectoryError:
+            says = f"{name}: is a link to a folder, which is not followed; give that folder itself"
+            yield Failure(name, UnreadableFileError(says), name)
         except Exception as error:
             if not is_far(path) and not isinstance(error, OSError):
                 raise
