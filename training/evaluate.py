@@ -72,20 +72,26 @@ def _cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.3f}–{ends[1]:.3f}"
+
+
 def system_table(results: dict[str, Figures]) -> list[str]:
     """Markdown rows, one system a column."""
     names = list(results)
     rows = [
         ("macro F1, 3 categories", lambda f: _cell(f.categories)),
         ("macro F1, 12 violation labels", lambda f: _cell(f.violations)),
-        ("… 95% interval", lambda f: f"{f.violations_interval[0]:.3f}–{f.violations_interval[1]:.3f}"),
+        ("… 95% interval", lambda f: _interval(f.violations_interval)),
         ("macro F1, missing_*", lambda f: _cell(f.missing)),
         ("F1, promotional", lambda f: _cell(f.promotional)),
         ("character F1, violation spans", lambda f: _cell(f.span_characters)),
         ("character F1, other spans", lambda f: _cell(f.tag_characters)),
         ("false alarms, promotion without violation", lambda f: _cell(f.false_alarms_compliant)),
         ("false alarms, not promotional", lambda f: _cell(f.false_alarms_other)),
-        ("contrast groups fully right", lambda f: _cell(f.contrast)),
+        ("contrast groups fully right", lambda f: _cell(f.contrast and f.contrast.share)),
+        ("… groups", lambda f: f"{f.contrast.right} of {f.contrast.groups}" if f.contrast else "–"),
+        ("… 95% interval", lambda f: _interval(f.contrast.interval) if f.contrast else "–"),
         ("recall, plain twin", lambda f: _cell(f.disguise_plain)),
         ("recall, disguised twin", lambda f: _cell(f.disguise_changed)),
         ("expected calibration error", lambda f: _cell(f.calibration_error)),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from nlp_compliance.checker import Checker
 from nlp_compliance.records import (
@@ -72,6 +73,24 @@ def categories(labels: frozenset[str]) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class ContrastGroups:
+    """How many groups of two or more documents are fully right; `groups` is at least 1."""
+
+    right: int
+    groups: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.groups
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the share (Wilson 1927); groups were written independently of each other."""
+        interval = binomtest(self.right, self.groups).proportion_ci(method="wilson")
+        return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What is reported of one system; rates are shares, None where nothing of the kind is in the split."""
 
@@ -84,7 +103,7 @@ class Figures:
     tag_characters: float
     false_alarms_compliant: float | None
     false_alarms_other: float | None
-    contrast: float | None
+    contrast: ContrastGroups | None
     disguise_plain: float | None
     disguise_changed: float | None
     calibration_error: float
@@ -109,7 +128,7 @@ def figures(judged: Sequence[Judged]) -> Figures:
         tag_characters=_characters(judged, TAGS).f1,
         false_alarms_compliant=alarm_rate(_compliant(judged)),
         false_alarms_other=alarm_rate([j for j in judged if not j.example.promotional]),
-        contrast=contrast_share(judged),
+        contrast=contrast_groups(judged),
         disguise_plain=plain,
         disguise_changed=changed,
         calibration_error=_calibration(judged),
@@ -139,13 +158,13 @@ def alarm_rate(judged: Sequence[Judged]) -> float | None:
     return sum(bool(j.found & set(VIOLATION_LABELS)) for j in judged) / len(judged) if judged else None
 
 
-def contrast_share(judged: Sequence[Judged]) -> float | None:
-    """Share of groups of two or more in which the violation labels of every member are exactly right."""
+def contrast_groups(judged: Sequence[Judged]) -> ContrastGroups | None:
+    """Groups of two or more, and those in which the violation labels of every member are exactly right."""
     groups: dict[str, list[bool]] = {}
     for j in judged:
         groups.setdefault(j.example.group, []).append(exactly_right(j))
     several = [all(members) for members in groups.values() if len(members) > 1]
-    return sum(several) / len(several) if several else None
+    return ContrastGroups(sum(several), len(several)) if several else None
 
 
 def disguise_recall(judged: Sequence[Judged]) -> tuple[float | None, float | None]:
