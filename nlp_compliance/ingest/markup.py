@@ -97,6 +97,7 @@ def _addresses(element: html.HtmlElement) -> tuple[str, ...]:
     style = element.get("style") or ""
     if element.tag == "img":
         named = [element.get(name) for name in ("src", "data-src", "data-original")]
+        named += [a.rstrip(",") for a in (element.get("srcset") or "").split()[:1]]
     elif element.tag == "video":
         named = [element.get("poster")]
     else:

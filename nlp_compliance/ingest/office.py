@@ -29,6 +29,11 @@ _BROKEN = (KeyError, ValueError, AttributeError, OSError, zipfile.BadZipFile, et
 _NOTES = ("footnotes", "endnotes", "comments")
 _DRAWINGS = {"diagramData": "diagram", "chart": "chart"}
 _OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
+_WORD_ART = "{urn:schemas-microsoft-com:vml}textpath"
+_FORMULA = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_WRITTEN = (qn("w:t"), _FORMULA)
+# What stands at another place of the paragraph's own text: moved away from here, or small above the characters.
+_ELSEWHERE = frozenset([qn("w:moveFrom"), qn("w:rt")])
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -78,9 +83,16 @@ def _add_element(assembly: Assembly, root: Any, kind: str, part: Any, pictures: 
             continue
         text, visible = _paragraph_text(paragraph)
         assembly.add(text, _kind(paragraph, kind), visible=visible)
-        for node in paragraph.iter(qn("a:blip"), _OLD_PICTURE):
-            if next(node.iterancestors(qn("w:p")), None) is paragraph:
-                pictures.add(part, node.get(qn("r:embed")) or node.get(qn("r:link")) or node.get(qn("r:id")))
+        for node in _own(paragraph, _WORD_ART):
+            if not any(a.tag.endswith("}Fallback") for a in node.iterancestors()):
+                assembly.add(node.get("string") or "", "text_box")
+        for node in _own(paragraph, qn("a:blip"), _OLD_PICTURE):
+            pictures.add(part, node.get(qn("r:embed")) or node.get(qn("r:link")) or node.get(qn("r:id")))
+
+
+def _own(paragraph: Any, *tags: str) -> Iterator[Any]:
+    """Elements of the paragraph that stand in no paragraph inside it, as those of text boxes do."""
+    return (node for node in paragraph.iter(*tags) if next(node.iterancestors(qn("w:p")), None) is paragraph)
 
 
 def _kind(paragraph: Any, kind: str) -> str:
@@ -96,15 +108,21 @@ def _hidden(run: Any) -> bool:
 
 
 def _paragraph_text(paragraph: Any) -> tuple[str, bool]:
-    """Text of the paragraph's own runs, and whether any of it shows; deleted text is not part of the document."""
-    parts, shown = [], False
-    for node in paragraph.iter(qn("w:t"), *_SIGNS):
-        if next(node.iterancestors(qn("w:p")), None) is not paragraph:
+    """Text of the paragraph's own runs, and whether any of it shows; deleted text is not part of the document.
+
+    A guide to the pronunciation would tear the words apart; it follows them.
+    """
+    parts: list[str] = []
+    guides: list[str] = []
+    shown = False
+    for node in _own(paragraph, *_WRITTEN, *_SIGNS):
+        above = {a.tag for a in node.iterancestors()} & _ELSEWHERE
+        if qn("w:moveFrom") in above:
             continue
-        parts.append(node.text or "" if node.tag == qn("w:t") else _SIGNS[node.tag])
+        (guides if above else parts).append(node.text or "" if node.tag in _WRITTEN else _SIGNS[node.tag])
         run = next(node.iterancestors(qn("w:r")), None)
         shown = shown or not (run is not None and _hidden(run))
-    return "".join(parts), shown
+    return "".join(parts) + ("\n" + "".join(guides) if guides else ""), shown
 
 
 class _Pictures:
@@ -145,10 +163,14 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
     try:
         deck = Presentation(io.BytesIO(data))
         limits.check(name, len(deck.slides), limits.max_pages, "number of slides")
-        assembly = Assembly()
+        assembly, frames = Assembly(), set()
         for number, slide in enumerate(deck.slides, 1):
             if (background := slide._element.cSld.bg) is not None:
                 _add_pictures(assembly, background, slide.part, number, limits)
+            for frame in (slide.slide_layout.slide_master, slide.slide_layout):
+                if frame.part.partname not in frames:
+                    frames.add(frame.part.partname)
+                    _add_frame(assembly, frame, number, limits)
             for shape in slide.shapes:
                 _add_shape(assembly, shape, number, limits)
             _add_drawings(assembly, slide.part, page=number)
@@ -161,6 +183,15 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
         raise UnreadableFileError(
             f"{name}: the PowerPoint file is broken ({error}); open it and save it again as pptx"
         ) from error
+
+
+def _add_frame(assembly: Assembly, frame: Any, page: int, limits: Limits) -> None:
+    """What a master or layout shows on every slide made with it, read once; its placeholders hold only prompts."""
+    if (background := frame._element.cSld.bg) is not None:
+        _add_pictures(assembly, background, frame.part, page, limits)
+    for shape in frame.shapes:
+        if not shape.is_placeholder:
+            _add_shape(assembly, shape, page, limits)
 
 
 def _add_shape(assembly: Assembly, shape: Any, page: int, limits: Limits) -> None:

@@ -4,8 +4,9 @@ import io
 
 import docx
 import pytest
-from docx.oxml import OxmlElement
+from docx.oxml import OxmlElement, parse_xml
 from PIL import Image
+from pptx import Presentation
 
 from nlp_compliance.ingest import image, ocr
 from nlp_compliance.ingest.limits import Limits
@@ -64,6 +65,55 @@ def test_hyphens_that_do_not_break_are_read_and_switched_off_hiding_hides_nothin
     run.font.hidden = False
     document = read(files.saved(word), "a.docx")
     assert document.text == "0-65周岁可投保" and document.blocks[0].visible
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+RUBY = (
+    "<w:r><w:ruby><w:rt><w:r><w:t>{}</w:t></w:r></w:rt><w:rubyBase><w:r><w:t>{}</w:t></w:r></w:rubyBase></w:ruby></w:r>"
+)
+
+
+@pytest.mark.parametrize(
+    ("inside", "text"),
+    [
+        # Tracked: the sentence was moved to the end and stands there once.
+        (
+            "<w:moveFrom><w:r><w:t>由沁河财险承保。</w:t></w:r></w:moveFrom><w:r><w:t>自愿投保。</w:t></w:r>"
+            "<w:moveTo><w:r><w:t>由沁河财险承保。</w:t></w:r></w:moveTo>",
+            "自愿投保。由沁河财险承保。",
+        ),
+        (RUBY.format("zhèng", "政") + RUBY.format("fǔ", "府") + "<w:r><w:t>兜底</w:t></w:r>", "政府兜底\nzhèngfǔ"),
+        (
+            '<w:r><w:t>自付</w:t></w:r><m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math">'
+            "<m:r><m:t>1-80%=20%</m:t></m:r></m:oMath>",
+            "自付1-80%=20%",
+        ),
+        (
+            '<w:r><w:pict><v:shape xmlns:v="urn:schemas-microsoft-com:vml"><v:textpath string="全城最低价"/>'
+            "</v:shape></w:pict></w:r><w:r><w:t>沁河保</w:t></w:r>",
+            "沁河保\n全城最低价",
+        ),
+    ],
+    ids=["moved", "guide to pronunciation", "formula", "WordArt"],
+)
+def test_words_that_stand_beside_the_plain_runs_are_read_once(inside, text):
+    word = docx.Document()
+    word.element.body.insert(0, parse_xml(f"<w:p {WORD}>{inside}</w:p>"))
+    assert read(files.saved(word), "a.docx").text == text
+
+
+def test_what_a_master_or_layout_shows_on_every_slide_is_read_once():
+    deck = Presentation()
+    layout = deck.slide_layouts[6]
+    for slogan, frame in (("百万医疗，全城首选", deck.slide_masters[0]), ("沁河财险承保", layout)):
+        slide = deck.slides.add_slide(layout)
+        shape = slide.shapes.add_textbox(0, 0, 99, 99)
+        shape.text_frame.text = slogan
+        frame.shapes._spTree.append(shape._element)
+    deck.slides[1].shapes.add_textbox(0, 0, 99, 99).text_frame.text = "第二页"
+    document = read(files.saved(deck), "a.pptx")
+    assert document.text == "百万医疗，全城首选\n沁河财险承保\n第二页"
+    assert [b.page for b in document.blocks] == [1, 1, 2]
 
 
 def test_photographs_are_turned_upright(told):

@@ -98,12 +98,12 @@ def test_every_way_of_placing_a_picture_is_noticed():
     page = files.wechat(
         f'<img src="{dot}" data-src="https://mmbiz.qpic.cn/1"><img src="{dot}">'
         "<section style=\"background-image: url('https://mmbiz.qpic.cn/2')\"></section>"
-        '<video poster="https://mmbiz.qpic.cn/3"></video>'
+        '<video poster="https://mmbiz.qpic.cn/3"></video><img srcset="https://mmbiz.qpic.cn/4 1x, https://mmbiz.qpic.cn/5 2x">'
     )
     asked = []
     document = read(page, find_picture=lambda address: asked.append(address))
-    assert asked == [f"https://mmbiz.qpic.cn/{i}" for i in (1, 2, 3)]
-    assert document.coverage.unread == ("3张图片未识别文字",)
+    assert asked == [f"https://mmbiz.qpic.cn/{i}" for i in (1, 2, 3, 4)]
+    assert document.coverage.unread == ("4张图片未识别文字",)
 
 
 def test_other_pages_keep_their_fine_print_and_mark_their_frame():
