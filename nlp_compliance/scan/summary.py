@@ -20,7 +20,7 @@ CAUSES = {
     "text_encoding": "文字编码无法识别",
     "record_invalid": "表格行或列不可用",
     "format_unsupported": "不支持的文件格式",
-    "file_unreadable": "文件损坏、加密或内容与扩展名不符",
+    "file_unreadable": "无法打开（损坏、加密、无权限、指向文件夹的链接，或内容与扩展名不符）",
     "limit_exceeded": "超过设置的上限",
     "extra_missing": "缺少可选组件",
 }

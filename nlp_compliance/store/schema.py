@@ -94,7 +94,7 @@ class StoredDocument(Base):
     approved_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     approved_at: Mapped[datetime | None]
     assigned_to: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    previous_id: Mapped[int | None] = mapped_column(Integer)
+    previous_id: Mapped[int | None] = mapped_column(Integer, index=True)
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
     __table_args__ = (UniqueConstraint("upload_id", "ordinal"),)
 
