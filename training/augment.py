@@ -403,11 +403,11 @@ CHANGES: tuple[Callable[[Example, random.Random], Example], ...] = (
 )
 
 
-def augment_example(example: Example, rng: random.Random, pool: Sequence[Donor]) -> Example:
-    """One to three random changes; about four in ten move a sentence of the pool in."""
+def augment_example(example: Example, rng: random.Random, pool: Sequence[Donor], *, moved: float = 0.4) -> Example:
+    """One to three random changes; a share `moved` of them move a sentence of the pool in."""
     changed = example
     for _ in range(rng.choice((1, 1, 2, 3))):
-        if rng.random() < 0.4:
+        if rng.random() < moved:
             changed = with_donor(changed, rng, pool)
         else:
             changed = rng.choice(CHANGES)(changed, rng)

@@ -102,7 +102,7 @@ class Data:
         for plain in [*corpus, *self.extra]:
             example = with_real_names(plain, self.names, rng) if rng.random() < self.args.names else plain
             if rng.random() < self.args.augment:
-                rows += self._windows(augment_example(example, rng, self.donors))
+                rows += self._windows(augment_example(example, rng, self.donors, moved=self.args.moved))
             else:
                 rows += self.plain[plain.id] if example is plain else self._windows(example)
         rows += self._bank_rows([*bank, *self.new_bank], rng)
@@ -318,6 +318,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-weight", type=float, default=2.0)
     parser.add_argument("--document-share", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=0.4, help="share of documents changed in an epoch")
+    parser.add_argument("--moved", type=float, default=0.4, help="share of the changes that move a sentence in")
     parser.add_argument("--crowds", type=float, default=0.1, help="texts made of short clauses, per training document")
     parser.add_argument("--names", type=float, default=0.4, help="share of texts shown with names of the other kind")
     parser.add_argument("--blank", type=float, default=0.1, help="share of characters masked in a training window")
