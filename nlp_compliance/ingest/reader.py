@@ -247,14 +247,13 @@ class Reader:
         before what the page does."""
         source = row.text.encode("utf-8", "replace") if "<" in row.text else b""
         if not looks_like_html(source):
-            return row
+            return table.with_title(row)
         (page, *_) = self.read_bytes(source, row.place)
         if isinstance(page, Failure):
             return Failure(row.id, page.error, row.place)
         stated = {k: getattr(row.source, k) or getattr(page.source, k) for k in _STATED}
-        return replace(
-            row, text=page.text, blocks=page.blocks, coverage=page.coverage, source=replace(row.source, **stated)
-        )
+        read = replace(row, text=page.text, blocks=page.blocks, coverage=page.coverage)
+        return table.with_title(replace(read, source=replace(row.source, **stated)))
 
 
 def expand(paths: Sequence[Place], *, without: Container[str] = ()) -> Iterator[Place]:

@@ -14,7 +14,7 @@ import io
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -34,7 +34,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest.places import Place, shown
 from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, paragraph_blocks
-from nlp_compliance.records import BEIJING, Document, Source, is_visible
+from nlp_compliance.records import BEIJING, Block, Document, Source, is_visible
 
 _FIELDS = {
     "id": ("id", "编号", "序号", "文章id"),
@@ -178,6 +178,16 @@ def record_document(record: object, where: str) -> TableDocument:
     return TableDocument(identifier, text, paragraph_blocks(text), source, place=where)
 
 
+def with_title(row: TableDocument) -> TableDocument:
+    """The row with its title as a block behind the text, so that offsets still count in the text as it was sent."""
+    title = (row.source.title or "").strip()
+    if not title or title in row.text:
+        return row
+    start = len(row.text) + 1
+    block = Block(start, start + len(title), "title")
+    return replace(row, text=f"{row.text}\n{title}", blocks=(*row.blocks, block))
+
+
 def _day(value: object) -> date | None:
     if value is None or not str(value).strip():
         return None
@@ -234,18 +244,22 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _csv_rows(stream: io.TextIOWrapper, name: str, text_column: str | None) -> Iterator[Row]:
-    head = stream.read(8192)
-    stream.seek(0)
-    records = _csv_records(stream, max(",\t;|", key=head.partition("\n")[0].count))
     try:
+        head = stream.read(8192)
+        stream.seek(0)
+        delimiter = max(",\t;|", key=head.partition("\n")[0].count)
+        records = _csv_records(stream, delimiter)
         headings = next(records, [])
         if isinstance(headings, InputError):
             raise headings
         if not headings:
             raise RecordError(f"{name}: the table has no heading line; the first line must name the columns")
         _check_headings(headings, name)
+        if len(headings) == 1:
+            # What looks like more cells is one text with commas, as people type it who know no quotation marks.
+            records = (c if isinstance(c, InputError) else [delimiter.join(c)] for c in records if c)
         rows = (cells if isinstance(cells, InputError) else _headed(headings, cells) for cells in records if cells)
-        yield from _table_rows(rows, name, text_column, headed=False)
+        yield from _table_rows(rows, name, text_column, headed=False, columns=headings)
     except UnicodeDecodeError as error:
         raise TextEncodingError(f"{name}: {error.reason} at byte {error.start}; save the table as UTF-8") from error
 
@@ -335,7 +349,7 @@ def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_row
         for sheet in book.worksheets:
             where = name if len(book.worksheets) == 1 else f"{name}!{sheet.title}"
             try:
-                yield from _table_rows(_sheet_rows(sheet, where, max_rows), where, text_column, headed=False)
+                yield from _sheet_documents(sheet, where, text_column, max_rows, alone=len(book.worksheets) == 1)
             except InputError as error:
                 # A cover sheet is no table, and says nothing about the sheets behind it.
                 yield where, error, where
@@ -345,16 +359,30 @@ def read_xlsx(data: bytes, name: str, *, text_column: str | None = None, max_row
         book.close()
 
 
-def _sheet_rows(sheet: Any, where: str, max_rows: int) -> Iterator[dict[str | None, object]]:
+def _sheet_documents(sheet: Any, where: str, text_column: str | None, max_rows: int, *, alone: bool) -> Iterator[Row]:
+    from openpyxl.utils.escape import unescape
+
     # Many programs state the size of a sheet wrongly, as A1 for one, and cells beyond it would not be read.
     sheet.reset_dimensions()
     rows = sheet.iter_rows(values_only=True)
-    heading = [str(cell).strip() if cell is not None else "" for cell in next(rows, ())]
+    heading = [unescape(str(cell)).strip() if cell is not None else "" for cell in next(rows, ())]
     _check_headings(heading, where)
-    for number, cells in enumerate(rows, 1):
-        if number > max_rows:
-            raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
-        yield {k: v for k, v in _headed(heading, cells).items() if v is not None}
+
+    def headed_rows() -> Iterator[dict[str | None, object]]:
+        for number, cells in enumerate(rows, 1):
+            if number > max_rows:
+                raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
+            plain = [unescape(c).replace("\r\n", "\n") if isinstance(c, str) else c for c in cells]
+            yield {k: v for k, v in _headed(heading, plain).items() if v is not None}
+
+    empty = True
+    for row in _table_rows(headed_rows(), where, text_column, headed=False, columns=heading):
+        empty = False
+        yield row
+    if empty and not alone and any(heading):
+        raise RecordError(
+            f"{where}: the sheet has one row, which is taken for headings, and no text below it; put 正文 above the text"
+        )
 
 
 def read_parquet(path: Path, name: str, *, text_column: str | None = None) -> Iterator[Row]:
@@ -403,14 +431,19 @@ def _check_headings(headings: Iterable[str], name: str) -> None:
 
 
 def _table_rows(
-    rows: Iterable[Mapping[Any, object] | InputError], name: str, text_column: str | None, *, headed: bool = True
+    rows: Iterable[Mapping[Any, object] | InputError],
+    name: str,
+    text_column: str | None,
+    *,
+    headed: bool = True,
+    columns: Sequence[str] = (),
 ) -> Iterator[Row]:
-    """The documents of the rows, or of the reasons why a row has no cells."""
+    """The documents of the rows, or of the reasons why a row has no cells; `columns` also names those still empty."""
     stream = iter(rows)
     first = list(islice(stream, _LOOKED_AT))
     if not first:
         return
-    names = _column_names([r for r in first if not isinstance(r, InputError)], name, text_column, headed=headed)
+    names = _column_names([r for r in first if not isinstance(r, InputError)], name, text_column, headed, columns)
     for number, row in enumerate(chain(first, stream), 1):
         where = f"{name}#{number}"
         if isinstance(row, InputError):
@@ -425,13 +458,17 @@ def _table_rows(
 
 
 def _column_names(
-    rows: list[Mapping[Any, object]], name: str, text_column: str | None, *, headed: bool = True
+    rows: list[Mapping[Any, object]],
+    name: str,
+    text_column: str | None,
+    headed: bool = True,
+    columns: Sequence[str] = (),
 ) -> dict[str, str]:
     """Column of the table for each of our fields. Raises RecordError when no column can be the text.
 
     Unless it is `headed` for certain, a table without any usual heading may have a text in its first line.
     """
-    columns = list(dict.fromkeys(str(k) for row in rows for k in row if k is not None))
+    columns = list(dict.fromkeys([*(c for c in columns if c), *(str(k) for row in rows for k in row if k is not None)]))
     by_folded = {c.strip().casefold(): c for c in reversed(columns)}
     names = {field: by_folded[a] for field, aliases in _FIELDS.items() for a in reversed(aliases) if a in by_folded}
     if text_column is not None:
