@@ -88,7 +88,7 @@ def thresholds_of(probabilities: dict[str, np.ndarray], truths: dict[str, np.nda
     out = {k: v for pool in pools for k, v in choose_thresholds(_of(probabilities, pool), _of(truths, pool)).items()}
     whole = held.truth[:, 0] != UNKNOWN
     violations = ({label: table[label][whole] for label in VIOLATION_LABELS} for table in (probabilities, truths))
-    out[ANY_VIOLATION] = choose_any_threshold(*violations, _of(out, VIOLATION_LABELS))
+    out[ANY_VIOLATION] = choose_any_threshold(*violations, _of(out, VIOLATION_LABELS), truths[PROMOTIONAL])
     return out
 
 

@@ -26,6 +26,9 @@ MEDIA_TYPES = {
 }
 # Icons, avatars and rules carry no copy.
 _SMALLEST_SIDE = 40
+# A strip this long may hold a line of print, unless it is thinner than letters.
+_BANNER = 160
+_THINNEST = 16
 _ORIENTATION = 0x0112
 # Orientations that show width as height.
 _TURNED = (5, 6, 7, 8)
@@ -118,7 +121,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
 def add_picture(assembly: Assembly, pixels: npt.NDArray[np.uint8], what: str, *, page: int | None = None) -> None:
     """The lines of one picture as blocks; `what` names it in Chinese where something is unread or doubtful."""
     height, width = pixels.shape[:2]
-    if min(height, width) < _SMALLEST_SIDE:
+    if min(height, width) < _SMALLEST_SIDE and (min(height, width) < _THINNEST or max(height, width) < _BANNER):
         return
     doubtful = 0
     for line in ocr.read_lines(pixels):

@@ -13,7 +13,7 @@ from nlp_compliance.ingest.styles import Seen, background_picture
 
 _BLOCK_TAGS = (
     "p div section li tr h1 h2 h3 h4 h5 h6 br hr blockquote table ul ol dl dt dd article header footer nav aside "
-    "main figure figcaption caption details summary form fieldset option pre"
+    "main figure figcaption caption details summary form fieldset legend option optgroup pre center address dialog button"
 )
 _BREAKS = frozenset(_BLOCK_TAGS.split())
 _SKIP = frozenset(["script", "style", "noscript", "template", "head"])
@@ -23,6 +23,19 @@ _PLAYERS = frozenset(["iframe", "video", "audio", "embed"])
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 # Shorter inlined pictures are the grey dots that stand where a picture is loaded later.
 _SHORTEST_INLINE = 600
+
+
+# Of fields of forms what the page shows in them; what a visitor has typed is no copy.
+_SHOWN_IN_FIELDS = {"submit": "value", "button": "value", "reset": "value"}
+# Where scripts and mail programs keep the address of a picture.
+_PICTURE_ADDRESSES = {
+    "img": ("src", "data-src", "data-original", "data-lazy-src", "data-echo"),
+    "video": ("poster",),
+    "input": ("src",),
+    "image": ("href", "xlink:href"),
+    "table": ("background",),
+    "td": ("background",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,11 @@ def pieces(root: html.HtmlElement) -> Iterator[Piece]:
                 yield Piece(top.end, top.seen.visible)
             if top.tail:
                 yield Piece(top.tail, stack[-1].seen.visible)
+        elif child.tag in ("rt", "rp"):
+            if child.tag == "rt":
+                yield Piece(child.text_content(), top.seen.visible, "guide")
+            if child.tail:
+                yield Piece(child.tail, top.seen.visible)
         elif not isinstance(child.tag, str) or child.tag in _SKIP:
             if child.tail:
                 yield Piece(child.tail, top.seen.visible)
@@ -83,6 +101,11 @@ def _opening(element: html.HtmlElement, seen: Seen) -> Iterator[Piece]:
         yield Piece(_words(element), shown, "card")
     elif element.tag in _PLAYERS or "video" in (element.get("class") or ""):
         yield Piece(_words(element), shown, "caption")
+    elif element.tag in ("input", "textarea"):
+        named = _SHOWN_IN_FIELDS.get((element.get("type") or "").lower(), "placeholder")
+        yield Piece(element.get(named) or "", shown, "caption")
+    elif element.tag in ("option", "optgroup"):
+        yield Piece(element.get("label") or "", shown, "caption")
     if element.text:
         yield Piece(element.text, seen.visible)
 
@@ -95,13 +118,11 @@ def _words(element: html.HtmlElement) -> str:
 
 def _addresses(element: html.HtmlElement) -> tuple[str, ...]:
     style = element.get("style") or ""
+    named = [element.get(name) for name in _PICTURE_ADDRESSES.get(element.tag, ())]
     if element.tag == "img":
-        named = [element.get(name) for name in ("src", "data-src", "data-original")]
         named += [a.rstrip(",") for a in (element.get("srcset") or "").split()[:1]]
-    elif element.tag == "video":
-        named = [element.get("poster")]
-    else:
-        named = [background_picture(style)] if "url(" in style.lower() else []
+    if "url(" in style.lower():
+        named.append(background_picture(style))
     return tuple(a for a in named if a and not _is_placeholder(a))
 
 

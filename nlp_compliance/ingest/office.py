@@ -15,6 +15,7 @@ import docx
 from docx.oxml.ns import qn
 from lxml import etree
 from pptx import Presentation
+from pptx.enum.shapes import PP_PLACEHOLDER
 
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
@@ -26,6 +27,9 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 _SIGNS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t", qn("w:noBreakHyphen"): "-"}
 _BROKEN = (KeyError, ValueError, AttributeError, OSError, zipfile.BadZipFile, etree.LxmlError)
+_EMBEDDED = ("/aFChunk", "/package", "/oleObject")
+# Number of the slide, header, footer and date of a page of notes.
+_PROMPTS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.HEADER, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.DATE)
 _NOTES = ("footnotes", "endnotes", "comments")
 _DRAWINGS = {"diagramData": "diagram", "chart": "chart"}
 _OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
@@ -57,6 +61,8 @@ def read_docx(data: bytes, name: str, limits: Limits) -> Document:
         for relation_id, relation in word.part.rels.items():
             if relation.reltype.endswith("/image"):
                 pictures.add(word.part, relation_id)
+            elif relation.reltype.endswith(_EMBEDDED):
+                assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
         core = word.core_properties
         source = Source(path=name, media_type=DOCX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -174,8 +180,12 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
             for shape in slide.shapes:
                 _add_shape(assembly, shape, number, limits)
             _add_drawings(assembly, slide.part, page=number)
-            if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-                assembly.add(slide.notes_slide.notes_text_frame.text, "notes", page=number)
+            if slide.has_notes_slide:
+                for shape in slide.notes_slide.shapes:
+                    if shape.has_text_frame and not (
+                        shape.is_placeholder and shape.placeholder_format.type in _PROMPTS
+                    ):
+                        assembly.add(_with_breaks(shape.text_frame.text), "notes", page=number)
         core = deck.core_properties
         source = Source(path=name, media_type=PPTX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -203,9 +213,14 @@ def _add_shape(assembly: Assembly, shape: Any, page: int, limits: Limits) -> Non
     if getattr(shape, "has_table", False) and shape.has_table:
         for row in shape.table.rows:
             for cell in row.cells:
-                assembly.add(cell.text, "table_cell", page=page)
+                assembly.add(_with_breaks(cell.text), "table_cell", page=page)
     elif getattr(shape, "has_text_frame", False) and shape.has_text_frame:
-        assembly.add(shape.text_frame.text, "text_box", page=page)
+        assembly.add(_with_breaks(shape.text_frame.text), "text_box", page=page)
+
+
+def _with_breaks(text: str) -> str:
+    """python-pptx gives a line break inside a paragraph as a vertical tab."""
+    return text.replace("\x0b", "\n")
 
 
 def _add_pictures(assembly: Assembly, element: Any, part: Any, page: int, limits: Limits) -> None:

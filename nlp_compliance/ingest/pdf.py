@@ -26,6 +26,8 @@ _SMALLEST_SHARE = 0.03
 _SEGMENTS_OF_A_FRAME = 20
 _SEGMENTS_OF_A_WORD = 64
 _SEGMENTS_OF_A_LINE = 256
+# A line of the text layer that is more times as high as what OCR read within it is a slanted one.
+_TALLEST_LINE = 4
 # OCR of a long scan stops at this share of the time that a file may take.
 _OCR_SHARE = 0.6
 _OCR_DPI = 150
@@ -105,11 +107,16 @@ def _add_scan(
     for block in scanned.blocks:
         assert block.box is not None
         box = Box(*(side / scale for side in (block.box.x0, block.box.y0, block.box.x1, block.box.y1)))
-        if not any(ocr.overlap(box, other) > 0.5 for other in beside):
+        if not any(_says(line, box) for line in beside):
             text = scanned.text[block.start : block.end]
             assembly.add(text, "ocr_line", page=number, box=box, confidence=block.confidence)
     for what in scanned.coverage.unread:
         assembly.unread(what)
+
+
+def _says(line: Box, read: Box) -> bool:
+    """Whether a line of the text layer stands where OCR read one; a slanted watermark has a box over half the page."""
+    return ocr.overlap(read, line) > 0.5 and line.y1 - line.y0 < _TALLEST_LINE * (read.y1 - read.y0)
 
 
 def _has_picture(page: Any, *, smallest_share: float) -> bool:
@@ -142,8 +149,13 @@ def _lines(page: Any) -> Iterator[tuple[str, Box | None]]:
     start = 0
     for line in text.split("\r\n"):
         if line.strip():
-            yield line, _box(page, text_page, start, len(line))
-        start += len(line) + 2
+            yield line, _box(page, text_page, start, _units(line))
+        start += _units(line) + 2
+
+
+def _units(text: str) -> int:
+    """Length as PDFium counts: in UTF-16, where a pictograph is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _box(page: Any, text_page: Any, start: int, count: int) -> Box | None:

@@ -317,6 +317,8 @@ def kind_of(data: bytes, name: str, *, whole: bool = True) -> str:
     for magic, kind in _MAGIC:
         if data.startswith(magic) and (len(magic) > 2 or by_name == kind):
             return kind
+    if by_name == "pdf" and b"%PDF-" in data[:1024]:
+        return "pdf"
     if by_name == "mail" or (by_name is None and mail.looks_like_mail(data)):
         return "mail"
     if by_name in ("jsonl", "csv", "text", "html"):

@@ -57,7 +57,9 @@ def read_html(
         tree = html.document_fromstring(_undeclared(page), parser=html.HTMLParser(huge_tree=True))
     except (LxmlError, ValueError) as error:
         raise UnreadableFileError(f"no HTML can be parsed ({error}); save the page again from the browser") from error
-    body = next((b for name in _BODIES if (b := _first(tree, name)) is not None), None)
+    bodies = [b for name in _BODIES if (b := _first(tree, name)) is not None]
+    # Picture messages have both, the first of them empty.
+    body = next((b for b in bodies if len(b) or _text_of(b)), bodies[0] if bodies else None)
     article = article_of(page) if body is None else Article()
     title = _text_of(_first(tree, "activity-name")) or _meta(tree, "og:title") or article.title
     title = title or _text_of(tree.find(".//title"))
@@ -143,13 +145,14 @@ def _date(year: int, month: int, day: int) -> date | None:
 def _assemble(
     assembly: Assembly, stream: Iterator[Piece], limits: Limits, find_picture: FindPicture, article: Article
 ) -> None:
-    current, seen, pictures, absent = "", True, 0, 0
+    current, guides, seen, pictures, absent = "", "", True, 0, 0
 
     def flush() -> None:
-        nonlocal current
+        nonlocal current, guides
         text = " ".join(current.split()).strip(" |")
         assembly.add(text, "page_frame" if article.frames(text) else "paragraph", visible=seen)
-        current = ""
+        assembly.add(guides, visible=seen)
+        current = guides = ""
 
     for piece in stream:
         if piece.kind == "picture":
@@ -161,6 +164,9 @@ def _assemble(
                 absent += 1
             else:
                 add_embedded(assembly, data, f"第{pictures}张图片", limits)
+            continue
+        if piece.kind == "guide":
+            guides += piece.text
             continue
         if piece.text == "\n" or piece.kind != "paragraph" or (piece.visible != seen and piece.text.strip()):
             flush()

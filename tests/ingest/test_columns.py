@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from openpyxl import Workbook
 
 from nlp_compliance.errors import RecordError
 from nlp_compliance.ingest.isolate import ChildReader
@@ -236,3 +237,38 @@ def test_a_field_that_holds_a_whole_page_is_read_as_the_page(tmp_path, name):
             assert (article.source.account, article.source.title) == ("岚溪号", "岚溪保开放参保")
             assert article.source.published == date(2026, 11, 1) and article.coverage.unread == ("1张图片未识别文字",)
             assert plain.text == "保障<50万元的请绕道"
+
+
+def test_the_title_of_a_row_is_checked_behind_its_text():
+    rows = "title,text\n政府兜底的沁河保,住院报七成\n沁河保,沁河保今天开放投保\n"
+    first, second = Reader(Limits.of(Settings())).read_bytes(rows.encode(), "a.csv")
+    assert first.text == "住院报七成\n政府兜底的沁河保" and first.blocks[-1].kind == "title"
+    assert second.text == "沁河保今天开放投保"
+
+
+def test_a_column_that_is_empty_in_the_first_rows_is_still_the_text():
+    rows = "标题,正文\n" + "一篇没有正文的文章标题,\n" * 60 + "标题,保本保息，稳赚不赔\n"
+    *empty, last = Reader(Limits.of(Settings())).read_bytes(rows.encode(), "a.csv")
+    assert len(empty) == 60 and all(isinstance(e, Failure) for e in empty)
+    assert last.text == "保本保息，稳赚不赔\n标题"
+
+
+def test_commas_in_a_table_of_one_column_belong_to_the_text():
+    (row,) = Reader(Limits.of(Settings())).read_bytes("文案\n本产品很好,保本保息,稳赚不赔\n".encode(), "a.csv")
+    assert row.text == "本产品很好,保本保息,稳赚不赔" and not row.source.extra
+
+
+def test_a_table_cut_inside_a_character_fails_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("text\n沁河保今天开放投保\n政府兜底".encode()[:-1])
+    (failure,) = Reader(Limits.of(Settings())).read_path(path)
+    assert isinstance(failure, Failure) and failure.error.code == "text_encoding"
+
+
+def test_a_sheet_with_one_row_beside_a_table_is_named():
+    book = Workbook()
+    book.active.append(["正文"])
+    book.active.append(["沁河保今天开放投保"])
+    book.create_sheet("口号").append(["本产品保本保息，稳赚不赔"])
+    good, bad = Reader(Limits.of(Settings())).read_bytes(files.saved(book), "a.xlsx")
+    assert good.text == "沁河保今天开放投保" and isinstance(bad, Failure) and bad.id == "a.xlsx!口号"

@@ -4,6 +4,9 @@ import io
 
 import docx
 import pytest
+from docx.opc.constants import RELATIONSHIP_TYPE as RT
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
 from docx.oxml import OxmlElement, parse_xml
 from PIL import Image
 from pptx import Presentation
@@ -114,6 +117,31 @@ def test_what_a_master_or_layout_shows_on_every_slide_is_read_once():
     document = read(files.saved(deck), "a.pptx")
     assert document.text == "百万医疗，全城首选\n沁河财险承保\n第二页"
     assert [b.page for b in document.blocks] == [1, 1, 2]
+
+
+def test_line_breaks_notes_beside_the_notes_and_embedded_files():
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    slide.shapes.add_textbox(0, 0, 99, 99).text_frame.text = "百万\x0b医疗"
+    slide.notes_slide.notes_text_frame.text = "口播：先讲免赔额"
+    box = slide.shapes.add_textbox(0, 0, 99, 99)
+    box.text_frame.text = "不要念小字"
+    slide.notes_slide.shapes._spTree.append(box._element)
+    assert read(files.saved(deck), "a.pptx").text.split("\n") == ["百万", "医疗", "口播：先讲免赔额", "不要念小字"]
+    word = docx.Document()
+    word.add_paragraph("首段")
+    part = Part(PackURI("/word/embeddings/a.docx"), "application/octet-stream", b"PK", word.part.package)
+    word.part.relate_to(part, RT.PACKAGE)
+    document = read(files.saved(word), "a.docx")
+    assert document.text == "首段" and document.coverage.unread == ("文件中嵌入了其他文件，未读取，请另行提交",)
+
+
+def test_a_thin_strip_of_print_is_read_and_a_rule_is_not(told):
+    word = docx.Document()
+    for size in ((700, 38), (700, 12), (39, 39)):
+        word.add_paragraph().add_run().add_picture(io.BytesIO(picture(*size)))
+    read(files.saved(word), "a.docx")
+    assert told == [(700, 38)]
 
 
 def test_photographs_are_turned_upright(told):

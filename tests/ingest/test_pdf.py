@@ -95,3 +95,23 @@ def test_boxes_count_from_the_cropped_page_and_what_is_cropped_off_is_hidden():
     shown, hidden = read(files.drawn(cropped)).blocks
     assert shown.visible and shown.box is not None and 19 < shown.box.x0 < 22 and 286 < shown.box.y0 < 291
     assert not hidden.visible and hidden.box is None
+
+
+def test_a_slanted_watermark_hides_nothing_that_ocr_reads():
+    def watermark(sheet: Canvas) -> None:
+        curves(sheet, 300)
+        sheet.rotate(53)
+        sheet.setFontSize(40)
+        sheet.drawString(0, 0, "内部资料仅供培训使用内部资料仅供培训使用内部")
+
+    document = read(files.drawn(watermark))
+    assert "政府兜底" in document.text.split("\n")
+
+
+def test_lines_below_pictographs_keep_their_boxes():
+    def emoji(sheet: Canvas) -> None:
+        sheet.drawString(40, 300, "𠮷" * 12 + "沁河保")
+        sheet.drawString(40, 200, "住院报七成")
+
+    first, second = read(files.drawn(emoji)).blocks
+    assert first.box.y1 < second.box.y0 and second.box.y1 - second.box.y0 < 30

@@ -113,6 +113,27 @@ def test_other_pages_keep_their_fine_print_and_mark_their_frame():
     assert document.source.title == "岚溪保开放参保"
 
 
+def test_words_in_fields_and_buttons_are_read_and_neighbours_are_not_glued_together():
+    page = (
+        "<html><body><center>本产品不保本</center><button>立即投保</button><button>本金</button>"
+        '<input type="submit" value="稳赚不赔，马上抢"><input type="hidden" value="a1b2"><input placeholder="填手机号领红包">'
+        '<select><optgroup label="政府推荐款"><option>甲款</option></optgroup></select></body></html>'
+    )
+    assert read(page).text.split("\n") == [
+        "本产品不保本", "立即投保", "本金", "稳赚不赔，马上抢", "填手机号领红包", "政府推荐款", "甲款",
+    ]  # fmt: skip
+
+
+def test_a_guide_to_the_pronunciation_follows_its_words():
+    page = "<html><body><p>沁河保<ruby>兜<rp>(</rp><rt>dōu</rt><rp>)</rp>底<rt>dǐ</rt></ruby>了</p><p>下一段</p></body></html>"
+    assert read(page).text.split("\n") == ["沁河保兜底了", "dōudǐ", "下一段"]
+
+
+def test_a_picture_message_with_an_empty_article_is_read_from_its_own_part():
+    page = '<html><body><div id="js_content"> </div><div id="js_image_content">保本保息的沁河保</div></body></html>'
+    assert read(page).text == "保本保息的沁河保"
+
+
 def test_a_picture_message_is_read_from_its_head():
     page = '<html><head><meta property="og:title" content="海报"><meta name="description" content="政府兜底">'
     assert said(read(page + "</head><body></body></html>")) == ["海报", "政府兜底"]
