@@ -75,7 +75,7 @@ def scan_command(
     output: Annotated[Format | None, typer.Option("--format", help="缺省按输出文件的扩展名")] = None,
     as_of: AsOf = None,
     rules: Rules = None,
-    advisory: Advisory = False,
+    advisory: Advisory = None,
     fail_on: FailOn = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="进程数，每个进程一个模型")] = 1,
     engine: Annotated[EngineName, typer.Option(help="local 本机进程，ray 集群")] = EngineName.LOCAL,

@@ -42,12 +42,14 @@ class Format(StrEnum):
 FailOn = Annotated[Level | None, typer.Option(help="风险达到该级别时退出码为1")]
 AsOf = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="按该日有效的规定引用法条，默认为文章发布日")]
 Rules = Annotated[list[Path] | None, typer.Option("--rules", help="公司自有规则文件夹，可重复")]
-Advisory = Annotated[bool, typer.Option(help="同时给出提示性规则的结果")]
+Advisory = Annotated[bool | None, typer.Option(help="同时给出提示性规则的结果")]
 
 
-def settings_with(rules: Sequence[Path] | None, *, advisory: bool = False) -> Settings:
+def settings_with(rules: Sequence[Path] | None, *, advisory: bool | None = None) -> Settings:
+    """The settings with what the command line says; None leaves `advisory` as it is set."""
     settings = Settings.from_env()
-    return settings.replace(rules_dirs=(*settings.rules_dirs, *(rules or ())), advisory=advisory or settings.advisory)
+    said = settings.advisory if advisory is None else advisory
+    return settings.replace(rules_dirs=(*settings.rules_dirs, *(rules or ())), advisory=said)
 
 
 def day_of(as_of: datetime | None) -> date | None:
