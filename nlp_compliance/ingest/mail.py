@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from email.utils import parsedate_to_datetime
+from mimetypes import guess_extension
 
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
@@ -15,6 +16,7 @@ from nlp_compliance.ingest.plain import decode
 from nlp_compliance.ingest.wechat import read_html
 from nlp_compliance.records import Document, Source
 
+_SIGNATURES = ("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature")
 # Mail programs state the old name and write characters that only its successor has.
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030"}
 
@@ -35,17 +37,18 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
         return read_html(page, identifier=name, path=name, limits=limits, find_picture=pictures.get)
     assembly = Assembly()
     assembly.add(str(message["subject"] or ""), "title")
-    body = message.get_body(preferencelist=("html", "plain"))
-    if body is not None and body.get_content_type() == "text/html":
-        inner = read_html(_bytes(body), identifier=name, limits=limits, find_picture=_pictures(message).get)
+    pictures = _pictures(message)
+    for body in _bodies(message):
+        if body.get_content_type() != "text/html":
+            for line in _text(body).splitlines():
+                assembly.add(line)
+            continue
+        inner = read_html(_bytes(body), identifier=name, limits=limits, find_picture=pictures.get)
         for block in inner.blocks:
             text = inner.text[block.start : block.end]
             assembly.add(text, block.kind, box=block.box, confidence=block.confidence, visible=block.visible)
         for what in inner.coverage.unread:
             assembly.unread(what)
-    elif body is not None:
-        for line in _text(body).splitlines():
-            assembly.add(line)
     source = Source(
         path=name,
         media_type="message/rfc822",
@@ -59,13 +62,49 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
 def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
     """(file name, bytes) of every attachment of a message; a web archive has none."""
     message = _parsed(data, name)
-    if _web_archive(message) is None:
-        for number, part in enumerate(message.iter_attachments(), 1):
-            inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" else None
-            if isinstance(inner, Message):
-                yield part.get_filename() or f"message-{number}.eml", inner.as_bytes()
-            else:
-                yield part.get_filename() or f"attachment-{number}", _bytes(part)
+    if _web_archive(message) is not None:
+        return
+    pages = [_text(body) for body in _bodies(message) if body.get_content_type() == "text/html"]
+    number = 0
+    for part in _leaves(message):
+        identifier = str(part["content-id"] or "").strip("<> ")
+        placed = identifier and any(f"cid:{identifier}" in page for page in pages)
+        if _is_text(part) or placed or part.get_content_type() in _SIGNATURES:
+            continue
+        number += 1
+        inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" else None
+        if isinstance(inner, Message):
+            yield part.get_filename() or f"message-{number}.eml", inner.as_bytes()
+        else:
+            suffix = guess_extension(part.get_content_type()) or ""
+            yield part.get_filename() or f"attachment-{number}{suffix}", _bytes(part)
+
+
+def _leaves(part: Message) -> Iterator[Message]:
+    """All parts that hold no others, in order; a forwarded message is one."""
+    inner = part.get_payload() if part.is_multipart() and part.get_content_type() != "message/rfc822" else None
+    if not isinstance(inner, list):
+        yield part
+        return
+    for one in inner:
+        if isinstance(one, Message):
+            yield from _leaves(one)
+
+
+def _bodies(part: Message) -> list[Message]:
+    """The texts of the message in order: of alternatives the last with HTML, else the last with text; of others all."""
+    if not part.is_multipart() or part.get_content_type() == "message/rfc822":
+        return [part] if _is_text(part) else []
+    found = [_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
+    if part.get_content_type() != "multipart/alternative":
+        return [body for bodies in found for body in bodies]
+    pages = [bodies for bodies in found if any(b.get_content_type() == "text/html" for b in bodies)]
+    return next(iter(reversed(pages or [bodies for bodies in found if bodies])), [])
+
+
+def _is_text(part: Message) -> bool:
+    attached = part.get_filename() is not None or part.get_content_disposition() == "attachment"
+    return part.get_content_type() in ("text/plain", "text/html") and not attached
 
 
 def _parsed(data: bytes, name: str) -> EmailMessage:

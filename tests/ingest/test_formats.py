@@ -222,6 +222,49 @@ def test_archives_in_archives_keep_the_way_in_the_id():
     assert [isinstance(i, Failure) for i in items] == [False, True, False, True]
 
 
+def part(kind: str, content: str, **headers: str) -> bytes:
+    lines = [f"Content-Type: {kind}; charset=utf-8", "Content-Transfer-Encoding: 8bit"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\n".join([*lines, "", content]).encode()
+
+
+def parts(kind: str, *inner: bytes, head: str = "") -> bytes:
+    mark = f"=={kind}=="
+    body = b"".join(f"--{mark}\n".encode() + one + b"\n" for one in inner)
+    return f'{head}Content-Type: multipart/{kind}; boundary="{mark}"\n\n'.encode() + body + f"--{mark}--\n".encode()
+
+
+HEAD = "Subject: =?utf-8?b?5paH5qGI?=\nFrom: li@example.com\nMIME-Version: 1.0\n"
+COPY = part("text/plain", files.BODY, Content_Disposition='attachment; filename="copy.txt"')
+
+
+@pytest.mark.parametrize(
+    ("message", "said", "attached"),
+    [
+        # Apple Mail puts attachments between the pages, inside of the alternative.
+        (
+            parts("alternative", part("text/plain", "纯文本"),
+                  parts("mixed", part("text/html", "<p>第一段</p>"), COPY, part("text/html", "<p>第二段</p>")), head=HEAD),
+            "文案\n第一段\n第二段", ["m.eml!copy.txt"],
+        ),
+        # Mailing lists put their footer behind the page.
+        (
+            parts("mixed", part("text/html", "<p>正文</p>"), part("text/plain", "页脚：稳赚不赔"), head=HEAD),
+            "文案\n正文\n页脚：稳赚不赔", [],
+        ),
+        (
+            parts("signed", parts("mixed", part("text/plain", "正文"), COPY), part("application/pkcs7-signature", "x"), head=HEAD),
+            "文案\n正文", ["m.eml!copy.txt"],
+        ),
+    ],
+    ids=["Apple Mail", "footer", "signed"],
+)  # fmt: skip
+def test_every_text_and_attachment_of_a_mail_is_read(message, said, attached):
+    body, *rest = reader().read_bytes(message, "m.eml")
+    assert body.text == said
+    assert [item.id for item in rest] == attached and all(item.text == files.BODY for item in rest)
+
+
 def test_mail_with_attachments():
     body, word = reader().read_bytes(files.mail(attachments={"文案.docx": files.word()}), "m.eml")
     assert body.text.split("\n") == ["岚溪保文案送审", files.BODY, files.SMALL]
