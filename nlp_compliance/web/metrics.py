@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from nlp_compliance.records import Report
+
+_TRIES = 5
+_PAUSE_S = 0.05
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -79,6 +84,11 @@ class Metrics:
             _forget_killed(Path(os.environ[MULTIPROCESS_DIR]))
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for _ in range(_TRIES - 1):
+            # A process that just starts has made its file and not yet filled it.
+            with suppress(struct.error):
+                return generate_latest(registry)
+            time.sleep(_PAUSE_S)
         return generate_latest(registry)
 
 
