@@ -121,7 +121,8 @@ def _on_white(picture: Image.Image) -> Image.Image:
 def add_picture(assembly: Assembly, pixels: npt.NDArray[np.uint8], what: str, *, page: int | None = None) -> None:
     """The lines of one picture as blocks; `what` names it in Chinese where something is unread or doubtful."""
     height, width = pixels.shape[:2]
-    if min(height, width) < _SMALLEST_SIDE and (min(height, width) < _THINNEST or max(height, width) < _BANNER):
+    narrow, wide = sorted((height, width))
+    if narrow < _THINNEST or (narrow < _SMALLEST_SIDE and wide < _BANNER):
         return
     doubtful = 0
     for line in ocr.read_lines(pixels):

@@ -67,8 +67,8 @@ def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
     pages = [_text(body) for body in _bodies(message) if body.get_content_type() == "text/html"]
     number = 0
     for part in _leaves(message):
-        identifier = str(part["content-id"] or "").strip("<> ")
-        placed = identifier and any(f"cid:{identifier}" in page for page in pages)
+        address = _address(part)
+        placed = address is not None and any(address in page for page in pages)
         if _is_text(part) or placed or part.get_content_type() in _SIGNATURES:
             continue
         number += 1
@@ -82,24 +82,30 @@ def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
 
 def _leaves(part: Message) -> Iterator[Message]:
     """All parts that hold no others, in order; a forwarded message is one."""
-    inner = part.get_payload() if part.is_multipart() and part.get_content_type() != "message/rfc822" else None
-    if not isinstance(inner, list):
-        yield part
-        return
-    for one in inner:
-        if isinstance(one, Message):
+    if inner := _inside(part):
+        for one in inner:
             yield from _leaves(one)
+    else:
+        yield part
+
+
+def _inside(part: Message) -> list[Message]:
+    """The parts that a part is made of; a forwarded message is a whole of its own."""
+    if not part.is_multipart() or part.get_content_type() == "message/rfc822":
+        return []
+    return [one for one in part.get_payload() if isinstance(one, Message)]
 
 
 def _bodies(part: Message) -> list[Message]:
     """The texts of the message in order: of alternatives the last with HTML, else the last with text; of others all."""
-    if not part.is_multipart() or part.get_content_type() == "message/rfc822":
+    inner = _inside(part)
+    if not inner:
         return [part] if _is_text(part) else []
-    found = [_bodies(one) for one in part.get_payload() if isinstance(one, Message)]
+    found = [bodies for one in inner if (bodies := _bodies(one))]
     if part.get_content_type() != "multipart/alternative":
         return [body for bodies in found for body in bodies]
     pages = [bodies for bodies in found if any(b.get_content_type() == "text/html" for b in bodies)]
-    return next(iter(reversed(pages or [bodies for bodies in found if bodies])), [])
+    return (pages or found or [[]])[-1]
 
 
 def _is_text(part: Message) -> bool:
@@ -141,9 +147,14 @@ def _pictures(message: EmailMessage) -> dict[str, bytes]:
             data = _bytes(part)
             if part["content-location"]:
                 out[str(part["content-location"])] = data
-            if part["content-id"]:
-                out["cid:" + str(part["content-id"]).strip("<>")] = data
+            if address := _address(part):
+                out[address] = data
     return out
+
+
+def _address(part: Message) -> str | None:
+    """What a page of the message calls this part (RFC 2392)."""
+    return "cid:" + str(part["content-id"]).strip("<> ") if part["content-id"] else None
 
 
 def _text(part: Message) -> str:

@@ -23,10 +23,8 @@ _PLAYERS = frozenset(["iframe", "video", "audio", "embed"])
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 # Shorter inlined pictures are the grey dots that stand where a picture is loaded later.
 _SHORTEST_INLINE = 600
-
-
-# Of fields of forms what the page shows in them; what a visitor has typed is no copy.
-_SHOWN_IN_FIELDS = {"submit": "value", "button": "value", "reset": "value"}
+# Fields that show their value; what a visitor has typed into the others is no copy.
+_BUTTONS = frozenset(["submit", "button", "reset"])
 # Where scripts and mail programs keep the address of a picture.
 _PICTURE_ADDRESSES = {
     "img": ("src", "data-src", "data-original", "data-lazy-src", "data-echo"),
@@ -40,7 +38,10 @@ _PICTURE_ADDRESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under."""
+    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under.
+
+    `kind` "guide" is pronunciation written above characters, which it would tear apart where it stands.
+    """
 
     text: str
     visible: bool
@@ -102,8 +103,8 @@ def _opening(element: html.HtmlElement, seen: Seen) -> Iterator[Piece]:
     elif element.tag in _PLAYERS or "video" in (element.get("class") or ""):
         yield Piece(_words(element), shown, "caption")
     elif element.tag in ("input", "textarea"):
-        named = _SHOWN_IN_FIELDS.get((element.get("type") or "").lower(), "placeholder")
-        yield Piece(element.get(named) or "", shown, "caption")
+        button = (element.get("type") or "").lower() in _BUTTONS
+        yield Piece(element.get("value" if button else "placeholder") or "", shown, "caption")
     elif element.tag in ("option", "optgroup"):
         yield Piece(element.get("label") or "", shown, "caption")
     if element.text:

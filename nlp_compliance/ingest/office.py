@@ -36,8 +36,7 @@ _OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
 _WORD_ART = "{urn:schemas-microsoft-com:vml}textpath"
 _FORMULA = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _WRITTEN = (qn("w:t"), _FORMULA)
-# What stands at another place of the paragraph's own text: moved away from here, or small above the characters.
-_ELSEWHERE = frozenset([qn("w:moveFrom"), qn("w:rt")])
+_MOVED_AWAY, _GUIDE = qn("w:moveFrom"), qn("w:rt")
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -85,15 +84,20 @@ def _add_element(assembly: Assembly, root: Any, kind: str, part: Any, pictures: 
     """Paragraphs below `root` in document order, each with its pictures; one in a table or text box says so."""
     for paragraph in root.iter(qn("w:p")):
         # Word writes every text box twice, for old and new readers; the old copy is skipped.
-        if any(a.tag.endswith("}Fallback") for a in paragraph.iterancestors()):
+        if _repeats(paragraph):
             continue
         text, visible = _paragraph_text(paragraph)
         assembly.add(text, _kind(paragraph, kind), visible=visible)
         for node in _own(paragraph, _WORD_ART):
-            if not any(a.tag.endswith("}Fallback") for a in node.iterancestors()):
+            if not _repeats(node):
                 assembly.add(node.get("string") or "", "text_box")
         for node in _own(paragraph, qn("a:blip"), _OLD_PICTURE):
             pictures.add(part, node.get(qn("r:embed")) or node.get(qn("r:link")) or node.get(qn("r:id")))
+
+
+def _repeats(element: Any) -> bool:
+    """Whether it is the copy for old readers of what stands before it."""
+    return any(a.tag.endswith("}Fallback") for a in element.iterancestors())
 
 
 def _own(paragraph: Any, *tags: str) -> Iterator[Any]:
@@ -122,10 +126,10 @@ def _paragraph_text(paragraph: Any) -> tuple[str, bool]:
     guides: list[str] = []
     shown = False
     for node in _own(paragraph, *_WRITTEN, *_SIGNS):
-        above = {a.tag for a in node.iterancestors()} & _ELSEWHERE
-        if qn("w:moveFrom") in above:
+        above = {a.tag for a in node.iterancestors()}
+        if _MOVED_AWAY in above:
             continue
-        (guides if above else parts).append(node.text or "" if node.tag in _WRITTEN else _SIGNS[node.tag])
+        (guides if _GUIDE in above else parts).append(node.text or "" if node.tag in _WRITTEN else _SIGNS[node.tag])
         run = next(node.iterancestors(qn("w:r")), None)
         shown = shown or not (run is not None and _hidden(run))
     return "".join(parts) + ("\n" + "".join(guides) if guides else ""), shown
@@ -181,11 +185,7 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
                 _add_shape(assembly, shape, number, limits)
             _add_drawings(assembly, slide.part, page=number)
             if slide.has_notes_slide:
-                for shape in slide.notes_slide.shapes:
-                    if shape.has_text_frame and not (
-                        shape.is_placeholder and shape.placeholder_format.type in _PROMPTS
-                    ):
-                        assembly.add(_with_breaks(shape.text_frame.text), "notes", page=number)
+                _add_notes(assembly, slide.notes_slide, number)
         core = deck.core_properties
         source = Source(path=name, media_type=PPTX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -202,6 +202,13 @@ def _add_frame(assembly: Assembly, frame: Any, page: int, limits: Limits) -> Non
     for shape in frame.shapes:
         if not shape.is_placeholder:
             _add_shape(assembly, shape, page, limits)
+
+
+def _add_notes(assembly: Assembly, notes: Any, page: int) -> None:
+    for shape in notes.shapes:
+        prompt = shape.is_placeholder and shape.placeholder_format.type in _PROMPTS
+        if shape.has_text_frame and not prompt:
+            assembly.add(_with_breaks(shape.text_frame.text), "notes", page=page)
 
 
 def _add_shape(assembly: Assembly, shape: Any, page: int, limits: Limits) -> None:

@@ -368,21 +368,28 @@ def _sheet_documents(sheet: Any, where: str, text_column: str | None, max_rows: 
     heading = [unescape(str(cell)).strip() if cell is not None else "" for cell in next(rows, ())]
     _check_headings(heading, where)
 
-    def headed_rows() -> Iterator[dict[str | None, object]]:
-        for number, cells in enumerate(rows, 1):
-            if number > max_rows:
-                raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
-            plain = [unescape(c).replace("\r\n", "\n") if isinstance(c, str) else c for c in cells]
-            yield {k: v for k, v in _headed(heading, plain).items() if v is not None}
-
     empty = True
-    for row in _table_rows(headed_rows(), where, text_column, headed=False, columns=heading):
+    for row in _table_rows(
+        _sheet_rows(rows, heading, where, max_rows), where, text_column, headed=False, columns=heading
+    ):
         empty = False
         yield row
     if empty and not alone and any(heading):
         raise RecordError(
             f"{where}: the sheet has one row, which is taken for headings, and no text below it; put 正文 above the text"
         )
+
+
+def _sheet_rows(
+    rows: Iterable[Sequence[object]], heading: Sequence[str], where: str, max_rows: int
+) -> Iterator[dict[str | None, object]]:
+    from openpyxl.utils.escape import unescape
+
+    for number, cells in enumerate(rows, 1):
+        if number > max_rows:
+            raise LimitExceededError(f"{where}: more than {max_rows} rows; split the sheet")
+        plain = [unescape(c).replace("\r\n", "\n") if isinstance(c, str) else c for c in cells]
+        yield {k: v for k, v in _headed(heading, plain).items() if v is not None}
 
 
 def read_parquet(path: Path, name: str, *, text_column: str | None = None) -> Iterator[Row]:
@@ -443,7 +450,9 @@ def _table_rows(
     first = list(islice(stream, _LOOKED_AT))
     if not first:
         return
-    names = _column_names([r for r in first if not isinstance(r, InputError)], name, text_column, headed, columns)
+    names = _column_names(
+        [r for r in first if not isinstance(r, InputError)], name, text_column, headed=headed, columns=columns
+    )
     for number, row in enumerate(chain(first, stream), 1):
         where = f"{name}#{number}"
         if isinstance(row, InputError):
@@ -461,6 +470,7 @@ def _column_names(
     rows: list[Mapping[Any, object]],
     name: str,
     text_column: str | None,
+    *,
     headed: bool = True,
     columns: Sequence[str] = (),
 ) -> dict[str, str]:

@@ -14,11 +14,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from nlp_compliance.records import Report
 
-_TRIES = 5
-_PAUSE_S = 0.05
-
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+# How often and how long after one another the files of all processes are asked.
+_TRIES = 5
+_PAUSE_S = 0.05
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -72,7 +72,7 @@ async def figures(request: Request) -> Response:
     desk = getattr(state, "desk", None)
     if desk is not None:
         uploads = await run_in_threadpool(_uploads, desk.database)
-    text = state.metrics.exposition(uploads=uploads)
+    text = await run_in_threadpool(state.metrics.exposition, uploads=uploads)
     return Response(text, media_type=metrics.CONTENT_TYPE)
 
 
