@@ -34,7 +34,9 @@ class Settings:
     review_band: float = _setting(0.15, "width below a threshold in which a person is asked, as probability", 0.0, 0.5)
     max_text_chars: int = _setting(200_000, "longest text, in characters", 1, 10_000_000)
     max_batch_texts: int = _setting(256, "most texts in one batch request", 1, 10_000)
-    max_upload_bytes: int = _setting(20_000_000, "largest request body or file, in bytes", 1_000, 1_000_000_000)
+    max_upload_bytes: int = _setting(
+        20_000_000, "largest request body or file, in bytes; a scan streams JSONL, CSV, Parquet", 1_000, 1_000_000_000
+    )
     max_unpacked_bytes: int = _setting(200_000_000, "most an archive may unpack to, in bytes", 1_000, 10_000_000_000)
     max_ratio: int = _setting(200, "most times its size a member of an archive may unpack to", 2, 10_000)
     max_members: int = _setting(2_000, "most members of an archive", 1, 1_000_000)

@@ -39,6 +39,20 @@ class Assembly:
         if what not in self._unread:
             self._unread.append(what)
 
+    def take(self, other: Document) -> None:
+        """All blocks of another document behind those that are here, and what it names as unread."""
+        for block in other.blocks:
+            self.add(
+                other.text[block.start : block.end],
+                block.kind,
+                page=block.page,
+                box=block.box,
+                confidence=block.confidence,
+                visible=block.visible,
+            )
+        for what in other.coverage.unread:
+            self.unread(what)
+
     @property
     def characters(self) -> int:
         return self._length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
 from email.utils import parsedate_to_datetime
@@ -31,24 +31,21 @@ def looks_like_mail(data: bytes) -> bool:
 def read_mail(data: bytes, name: str, limits: Limits) -> Document:
     """The message itself; what is attached comes from `attachments`. Raises UnreadableFileError."""
     message = _parsed(data, name)
-    page = _web_archive(message)
-    if page is not None:
-        pictures = _pictures(message)
-        return read_html(page, identifier=name, path=name, limits=limits, find_picture=pictures.get)
+    pictures = _pictures(message)
+    if pages := _web_archive(message):
+        page, *frames = (
+            read_html(p, identifier=name, path=name, limits=limits, find_picture=pictures.get) for p in pages
+        )
+        return _with_frames(page, frames)
     assembly = Assembly()
     assembly.add(str(message["subject"] or ""), "title")
-    pictures = _pictures(message)
     for body in _bodies(message):
         if body.get_content_type() != "text/html":
             for line in _text(body).splitlines():
                 assembly.add(line)
             continue
         inner = read_html(_bytes(body), identifier=name, limits=limits, find_picture=pictures.get)
-        for block in inner.blocks:
-            text = inner.text[block.start : block.end]
-            assembly.add(text, block.kind, box=block.box, confidence=block.confidence, visible=block.visible)
-        for what in inner.coverage.unread:
-            assembly.unread(what)
+        assembly.take(inner)
     source = Source(
         path=name,
         media_type="message/rfc822",
@@ -59,10 +56,20 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
     return assembly.document(name, source)
 
 
+def _with_frames(page: Document, frames: Sequence[Document]) -> Document:
+    """The page with what the pages framed in it say, behind its own text."""
+    if not frames:
+        return page
+    assembly = Assembly()
+    for one in (page, *frames):
+        assembly.take(one)
+    return assembly.document(page.id, page.source)
+
+
 def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
     """(file name, bytes) of every attachment of a message; a web archive has none."""
     message = _parsed(data, name)
-    if _web_archive(message) is not None:
+    if _web_archive(message):
         return
     pages = [_text(body) for body in _bodies(message) if body.get_content_type() == "text/html"]
     number = 0
@@ -127,16 +134,19 @@ def _dated(message: EmailMessage) -> bool:
         return False
 
 
-def _web_archive(message: EmailMessage) -> bytes | None:
-    """The page of a saved web archive: multipart/related whose first HTML part carries a Content-Location."""
-    if message.get_content_type() != "multipart/related":
-        return None
-    for part in message.walk():
-        if part.get_content_type() == "text/html" and (
-            part["content-location"] or message["snapshot-content-location"]
-        ):
-            return _bytes(part)
-    return None
+def _web_archive(message: EmailMessage) -> list[bytes]:
+    """The pages of a saved web archive, its frames behind it: multipart/related whose HTML parts carry a Content-Location.
+
+    A letter may be built the same way, but has been sent to somebody.
+    """
+    if message.get_content_type() != "multipart/related" or message["to"] or message["received"]:
+        return []
+    snapshot = message["snapshot-content-location"]
+    return [
+        _bytes(part)
+        for part in message.walk()
+        if part.get_content_type() == "text/html" and (part["content-location"] or snapshot)
+    ]
 
 
 def _pictures(message: EmailMessage) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ _BLOCK_TAGS = (
     "main figure figcaption caption details summary form fieldset legend option optgroup pre center address dialog button"
 )
 _BREAKS = frozenset(_BLOCK_TAGS.split())
-_SKIP = frozenset(["script", "style", "noscript", "template", "head"])
+_SKIP = frozenset(["script", "style", "template", "head"])
 # WeChat's own cards (accounts, mini programs, voice, channels) show their words from attributes.
 _CARDS = ("mp", "qqmusic")
 _PLAYERS = frozenset(["iframe", "video", "audio", "embed"])
@@ -85,7 +85,8 @@ def pieces(root: html.HtmlElement) -> Iterator[Piece]:
             if child.tail:
                 yield Piece(child.tail, top.seen.visible)
         else:
-            seen = top.seen.inside(child.get("style"), hidden=child.get("hidden") is not None)
+            hidden = child.get("hidden") is not None or child.tag == "noscript"
+            seen = top.seen.inside(child.get("style"), hidden=hidden)
             yield from _opening(child, seen)
             end = "\n" if child.tag in _BREAKS else " | " if child.tag in ("td", "th") else ""
             stack.append(_Open(iter(child), seen, end, child.tail))
@@ -121,7 +122,11 @@ def _addresses(element: html.HtmlElement) -> tuple[str, ...]:
     style = element.get("style") or ""
     named = [element.get(name) for name in _PICTURE_ADDRESSES.get(element.tag, ())]
     if element.tag == "img":
-        named += [a.rstrip(",") for a in (element.get("srcset") or "").split()[:1]]
+        # What a browser may choose from is one picture in several sizes or formats; lxml puts it inside of the last source.
+        choices = [s for frame in element.iterancestors("picture") for s in frame.iter("source")]
+        named += [a.rstrip(",") for one in (element, *choices) for a in (one.get("srcset") or "").split()[:1]]
+    elif element.tag == "object" and (element.get("type") or "").startswith("image/"):
+        named.append(element.get("data"))
     if "url(" in style.lower():
         named.append(background_picture(style))
     return tuple(a for a in named if a and not _is_placeholder(a))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -28,16 +29,22 @@ PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentatio
 _SIGNS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t", qn("w:noBreakHyphen"): "-"}
 _BROKEN = (KeyError, ValueError, AttributeError, OSError, zipfile.BadZipFile, etree.LxmlError)
 _EMBEDDED = ("/aFChunk", "/package", "/oleObject")
+_PLAYED = ("/video", "/audio", "/media")
 # Number of the slide, header, footer and date of a page of notes.
 _PROMPTS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.HEADER, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.DATE)
 _NOTES = ("footnotes", "endnotes", "comments")
-_DRAWINGS = {"diagramData": "diagram", "chart": "chart"}
+_DRAWINGS = {"diagramData": "diagram", "chart": "chart", "chartEx": "chart"}
+# Where charts keep the names of their series and categories, of one level or several; the last is that of newer kinds.
+_CACHES = (qn("c:strCache"), "{http://schemas.openxmlformats.org/drawingml/2006/chart}multiLvlStrCache", "{*}strDim")
+_POINT = "{http://schemas.microsoft.com/office/drawing/2014/chartex}pt"
 _OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
 _WORD_ART = "{urn:schemas-microsoft-com:vml}textpath"
 _FORMULA = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _WRITTEN = (qn("w:t"), _FORMULA)
 _MOVED_AWAY, _GUIDE = qn("w:moveFrom"), qn("w:rt")
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
+_COMMENT = "{http://schemas.openxmlformats.org/presentationml/2006/main}text"
+_CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Choice"
+PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 def read_docx(data: bytes, name: str, limits: Limits) -> Document:
@@ -53,15 +60,14 @@ def read_docx(data: bytes, name: str, limits: Limits) -> Document:
             kind = relation.reltype.rpartition("/")[2]
             if kind in _NOTES and not relation.is_external:
                 part = relation.target_part
-                _add_element(assembly, etree.fromstring(part.blob, _PARSER), kind.removesuffix("s"), part, pictures)
+                _add_element(assembly, etree.fromstring(part.blob, PARSER), kind.removesuffix("s"), part, pictures)
         for footer in _unique(f for s in word.sections for f in (s.footer, s.first_page_footer, s.even_page_footer)):
             _add_element(assembly, footer._element, "footer", footer.part, pictures)
-        _add_drawings(assembly, word.part)
+        _add_drawings(assembly, word.part, pictures.add)
         for relation_id, relation in word.part.rels.items():
             if relation.reltype.endswith("/image"):
                 pictures.add(word.part, relation_id)
-            elif relation.reltype.endswith(_EMBEDDED):
-                assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
+        _name_others(assembly, word.part, "文件中")
         core = word.core_properties
         source = Source(path=name, media_type=DOCX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -69,6 +75,15 @@ def read_docx(data: bytes, name: str, limits: Limits) -> Document:
         raise UnreadableFileError(
             f"{name}: the Word file is broken ({error}); open it and save it again as docx"
         ) from error
+
+
+def _name_others(assembly: Assembly, part: Any, where: str) -> None:
+    """Names what is no text: files, films and sound that are kept inside."""
+    for relation in part.rels.values():
+        if relation.reltype.endswith(_EMBEDDED):
+            assembly.unread(f"{where}嵌入了其他文件，未读取，请另行提交")
+        elif relation.reltype.endswith(_PLAYED):
+            assembly.unread(f"{where}有视频或音频，未读取，请另行提交文字稿")
 
 
 def _unique(parts: Iterator[Any]) -> Iterator[Any]:
@@ -155,17 +170,31 @@ class _Pictures:
             add_embedded(self._assembly, relation.target_part.blob, f"第{number}张图片", self._limits)
 
 
-def _add_drawings(assembly: Assembly, part: Any, *, page: int | None = None) -> None:
-    """Words of charts and SmartArt, which stand in parts of their own."""
+def paragraphs(root: Any) -> Iterator[str]:
+    """Texts of the paragraphs of a drawing, without the copies for old readers."""
+    for paragraph in root.iter(qn("a:p")):
+        if not _repeats(paragraph):
+            yield "".join(t.text or "" for t in paragraph.iter(qn("a:t"), _FORMULA) if not _repeats(t))
+
+
+def chart_words(root: Any) -> Iterator[str]:
+    """Titles and typed labels, and the names of series and categories, each once: every series repeats them."""
+    yield from paragraphs(root)
+    yield from dict.fromkeys(v.text or "" for cache in root.iter(*_CACHES) for v in cache.iter(qn("c:v"), _POINT))
+
+
+def _add_drawings(
+    assembly: Assembly, part: Any, add_picture: Callable[[Any, str], None], *, page: int | None = None
+) -> None:
+    """Words and pictures of charts and SmartArt, which stand in parts of their own."""
     for relation in part.rels.values():
         kind = relation.reltype.rpartition("/")[2]
         if kind in _DRAWINGS and not relation.is_external:
-            root = etree.fromstring(relation.target_part.blob, _PARSER)
-            # Titles and typed labels are paragraphs; names of series and categories are values, repeated by each series.
-            written = ("".join(t.text or "" for t in p.iter(qn("a:t"))) for p in root.iter(qn("a:p")))
-            named = (v.text or "" for cache in root.iter(qn("c:strCache")) for v in cache.iter(qn("c:v")))
-            for text in chain(written, dict.fromkeys(named)):
+            for text in chart_words(etree.fromstring(relation.target_part.blob, PARSER)):
                 assembly.add(text, _DRAWINGS[kind], page=page)
+            for inner_id, inner in relation.target_part.rels.items():
+                if inner.reltype.endswith("/image"):
+                    add_picture(relation.target_part, inner_id)
 
 
 def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
@@ -183,9 +212,12 @@ def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
                     _add_frame(assembly, frame, number, limits)
             for shape in slide.shapes:
                 _add_shape(assembly, shape, number, limits)
-            _add_drawings(assembly, slide.part, page=number)
+            _add_alternatives(assembly, slide, number, limits)
+            _add_drawings(assembly, slide.part, partial(_add_related, assembly, number, limits), page=number)
             if slide.has_notes_slide:
                 _add_notes(assembly, slide.notes_slide, number)
+            _add_comments(assembly, slide.part, number)
+            _name_others(assembly, slide.part, f"第{number}页")
         core = deck.core_properties
         source = Source(path=name, media_type=PPTX, title=core.title or None, author=core.author or None)
         return assembly.document(name, source)
@@ -204,6 +236,28 @@ def _add_frame(assembly: Assembly, frame: Any, page: int, limits: Limits) -> Non
             _add_shape(assembly, shape, page, limits)
 
 
+def _add_alternatives(assembly: Assembly, slide: Any, page: int, limits: Limits) -> None:
+    """What newer programs write beside a copy for old ones, which python-pptx does not look into: formulas, new shapes."""
+    for choice in slide._element.iter(_CHOICE):
+        if any(a.tag in (_CHOICE, qn("a:p")) for a in choice.iterancestors()):
+            # A formula inside of a paragraph; its letters alone are no copy and stand with it.
+            formula = "".join(t.text or "" for t in choice.iter(_FORMULA))
+            assembly.add(formula, "text_box", page=page)
+            continue
+        for text in paragraphs(choice):
+            assembly.add(text, "text_box", page=page)
+        _add_pictures(assembly, choice, slide.part, page, limits)
+
+
+def _add_comments(assembly: Assembly, part: Any, page: int) -> None:
+    for relation in part.rels.values():
+        if relation.reltype.endswith("/comments") and not relation.is_external:
+            root = etree.fromstring(relation.target_part.blob, PARSER)
+            # Old comments are one text each, those since 2021 paragraphs.
+            for text in chain((t.text or "" for t in root.iter(_COMMENT)), paragraphs(root)):
+                assembly.add(text, "comment", page=page)
+
+
 def _add_notes(assembly: Assembly, notes: Any, page: int) -> None:
     for shape in notes.shapes:
         prompt = shape.is_placeholder and shape.placeholder_format.type in _PROMPTS
@@ -213,6 +267,7 @@ def _add_notes(assembly: Assembly, notes: Any, page: int) -> None:
 
 def _add_shape(assembly: Assembly, shape: Any, page: int, limits: Limits) -> None:
     if hasattr(shape, "shapes"):
+        _add_pictures(assembly, shape._element.grpSpPr, shape.part, page, limits)
         for inner in shape.shapes:
             _add_shape(assembly, inner, page, limits)
         return
@@ -234,6 +289,14 @@ def _add_pictures(assembly: Assembly, element: Any, part: Any, page: int, limits
     """Every picture in `element`: placed as such, or filling a shape, a cell or the background, as posters do."""
     for blip in element.iter(qn("a:blip")):
         if embedded := blip.get(qn("r:embed")):
-            add_embedded(assembly, part.related_part(embedded).blob, f"第{page}页的图片", limits, page=page)
+            _add_related(assembly, page, limits, part, embedded)
         elif blip.get(qn("r:link")):
             assembly.unread(f"第{page}页有图片在文件之外，未读取")
+
+
+def _add_related(assembly: Assembly, page: int, limits: Limits, part: Any, relation_id: str) -> None:
+    relation = part.rels[relation_id]
+    if relation.is_external:
+        assembly.unread(f"第{page}页有图片在文件之外，未读取")
+    else:
+        add_embedded(assembly, relation.target_part.blob, f"第{page}页的图片", limits, page=page)

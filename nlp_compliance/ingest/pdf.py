@@ -21,6 +21,8 @@ from nlp_compliance.records import Box, Document, Source
 _FEWEST_CHARS = 8
 # Smaller pictures on a page of text are logos and stamps.
 _SMALLEST_SHARE = 0.03
+# Many small pictures that cover so many times as much are one that a program has cut.
+_STRIPS = 4
 # Lines, boxes and rounded boxes have fewer segments; a few Chinese characters have more than the second, a slogan or a line
 # of print more than the third, which beside real text a logo has not (each page read by OCR takes seconds).
 _SEGMENTS_OF_A_FRAME = 20
@@ -34,6 +36,18 @@ _OCR_DPI = 150
 _POINTS_PER_INCH = 72
 # PDFium tells places on the shown page in whole steps.
 _STEPS_PER_POINT = 100
+# Annotations whose words stand in no picture of the page; those of other kinds are drawn on it (ISO 32000-1, 12.5.6).
+_REMARKS = (
+    pdfium.raw.FPDF_ANNOT_TEXT,
+    pdfium.raw.FPDF_ANNOT_HIGHLIGHT,
+    pdfium.raw.FPDF_ANNOT_UNDERLINE,
+    pdfium.raw.FPDF_ANNOT_SQUIGGLY,
+    pdfium.raw.FPDF_ANNOT_STRIKEOUT,
+    pdfium.raw.FPDF_ANNOT_CARET,
+)
+_UTF16 = ctypes.POINTER(pdfium.raw.FPDF_WCHAR)
+# How PDFium gives a hyphen at the end of a line.
+_LINE_HYPHEN = "\ufffe"
 # What programs write as the title of a file that was given none.
 _NO_TITLES = ("", "untitled", "无标题", "未命名")
 
@@ -51,7 +65,12 @@ def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
         assembly = Assembly()
         until = time.monotonic() + _OCR_SHARE * limits.max_seconds
         for number in range(len(pdf)):
+            comments = list(_comments(pdf[number]))
             _add_page(assembly, _flat(pdf, number), number + 1, limits, until)
+            for comment in comments:
+                assembly.add(comment, "comment", page=number + 1)
+        if pdf.count_attachments():
+            assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
         return assembly.document(name, Source(path=name, media_type="application/pdf", title=_title(pdf)))
     finally:
         pdf.close()
@@ -60,6 +79,18 @@ def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
 def _title(pdf: Any) -> str | None:
     title = str(pdf.get_metadata_dict().get("Title") or "").strip()
     return title if title.lower() not in _NO_TITLES else None
+
+
+def _comments(page: Any) -> Iterator[str]:
+    """Words of notes and of remarks on marked text, which a reader sees when pointing at them."""
+    for number in range(pdfium.raw.FPDFPage_GetAnnotCount(page)):
+        note = pdfium.raw.FPDFPage_GetAnnot(page, number)
+        if pdfium.raw.FPDFAnnot_GetSubtype(note) in _REMARKS:
+            size = pdfium.raw.FPDFAnnot_GetStringValue(note, b"Contents", None, 0)
+            words = ctypes.create_string_buffer(size)
+            pdfium.raw.FPDFAnnot_GetStringValue(note, b"Contents", ctypes.cast(words, _UTF16), size)
+            yield words.raw.decode("utf-16-le", "replace").rstrip("\0").replace("\r", "\n")
+        pdfium.raw.FPDFPage_CloseAnnot(note)
 
 
 def _flat(pdf: Any, number: int) -> Any:
@@ -120,11 +151,14 @@ def _says(line: Box, read: Box) -> bool:
 
 
 def _has_picture(page: Any, *, smallest_share: float) -> bool:
-    """Whether a picture of at least this share of the page stands on it; one inside a form counts whatever its size."""
-    smallest = smallest_share * page.get_width() * page.get_height()
+    """Whether pictures of at least this share of the page stand on it, in one or cut into strips; one inside a form
+    counts whatever its size."""
+    smallest, together = smallest_share * page.get_width() * page.get_height(), 0.0
     for found in page.get_objects(filter=[pdfium.raw.FPDF_PAGEOBJ_IMAGE]):
         left, bottom, right, top = found.get_bounds()
-        if found.level > 0 or (right - left) * (top - bottom) >= smallest:
+        size = (right - left) * (top - bottom)
+        together += size
+        if found.level > 0 or size >= smallest or together >= _STRIPS * smallest:
             return True
     return False
 
@@ -145,7 +179,7 @@ def _has_outlines(page: Any, least: int) -> bool:
 def _lines(page: Any) -> Iterator[tuple[str, Box | None]]:
     """Lines of the text layer with the box around their characters; no box where they stand outside of the page."""
     text_page = page.get_textpage()
-    text = text_page.get_text_range()
+    text = text_page.get_text_range().replace(_LINE_HYPHEN, "-")
     start = 0
     for line in text.split("\r\n"):
         if line.strip():

@@ -202,6 +202,10 @@ class Reader:
         elif kind == "xlsx":
             archive.check_package(data, name, self.limits)
             yield from self._items(table.read_xlsx(data, name, text_column=self.text_column), name)
+            from nlp_compliance.ingest.workbook import beside_cells
+
+            if (beside := beside_cells(data, name, self.limits)) is not None:
+                yield beside
         elif kind == "parquet":
             yield from self._items(table.parquet_rows(io.BytesIO(data), name, text_column=self.text_column), name)
         else:

@@ -85,7 +85,7 @@ def read_html(
 
 def has_pictures(data: bytes) -> bool:
     """Whether the page shows pictures at all; such pages are read where OCR may run."""
-    return b"<img" in data or b"<IMG" in data or b"url(" in data or b"poster=" in data
+    return any(mark in data for mark in (b"<img", b"<IMG", b"url(", b"poster=", b"<object"))
 
 
 def inline_picture(address: str) -> bytes | None:
@@ -146,6 +146,8 @@ def _assemble(
     assembly: Assembly, stream: Iterator[Piece], limits: Limits, find_picture: FindPicture, article: Article
 ) -> None:
     current, guides, seen, pictures, absent = "", "", True, 0, 0
+    # A page that loads pictures late names each again for browsers without scripts.
+    known: set[str] = set()
 
     def flush() -> None:
         nonlocal current, guides
@@ -157,6 +159,9 @@ def _assemble(
     for piece in stream:
         if piece.kind == "picture":
             flush()
+            if not known.isdisjoint(piece.addresses):
+                continue
+            known.update(piece.addresses)
             pictures += 1
             found = (inline_picture(a) or find_picture(a) for a in piece.addresses)
             data = next((d for d in found if d), None)

@@ -133,9 +133,17 @@ def _fill(book: Any, sheets: Sheets) -> None:
                 if isinstance(value, int) and abs(value) >= _XLSX_EXACT:
                     value = str(value)
                 if isinstance(value, str):
-                    sheet.write_string(line, place, value[:_XLSX_CELL], wrap)
+                    sheet.write_string(line, place, _fitting(value), wrap)
                 else:
                     sheet.write(line, place, value, wrap)
+
+
+def _fitting(value: str) -> str:
+    """A text as a cell of a workbook holds it: what is too long says so at its end."""
+    if len(value) <= _XLSX_CELL:
+        return value
+    note = f"……（全文{len(value)}字，超出单元格上限，完整内容见 JSONL 或 CSV）"
+    return value[: _XLSX_CELL - len(note)] + note
 
 
 def arrow() -> tuple[Any, Any]:

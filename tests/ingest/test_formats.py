@@ -256,8 +256,19 @@ COPY = part("text/plain", files.BODY, Content_Disposition='attachment; filename=
             parts("signed", parts("mixed", part("text/plain", "正文"), COPY), part("application/pkcs7-signature", "x"), head=HEAD),
             "文案\n正文", ["m.eml!copy.txt"],
         ),
+        # Outlook names its page by an address, as saved pages do; it has been sent to somebody.
+        (
+            parts("related", part("text/html", "<p>正文</p>", Content_Location="mailto:a"), head=HEAD + "To: wang@example.com\n"),
+            "文案\n正文", [],
+        ),
+        # A saved page with another framed in it.
+        (
+            parts("related", part("text/html", "<p>正文</p>", Content_Location="https://example.com/a"),
+                  part("text/html", "<p>框内：百分百理赔</p>", Content_Location="https://example.com/b"), head=HEAD),
+            "正文\n框内：百分百理赔", [],
+        ),
     ],
-    ids=["Apple Mail", "footer", "signed"],
+    ids=["Apple Mail", "footer", "signed", "page with an address", "frames"],
 )  # fmt: skip
 def test_every_text_and_attachment_of_a_mail_is_read(message, said, attached):
     body, *rest = reader().read_bytes(message, "m.eml")

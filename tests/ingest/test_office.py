@@ -10,6 +10,8 @@ from docx.opc.part import Part
 from docx.oxml import OxmlElement, parse_xml
 from PIL import Image
 from pptx import Presentation
+from pptx.opc.package import Part as SlidePart
+from pptx.opc.packuri import PackURI as SlideURI
 
 from nlp_compliance.ingest import image, ocr
 from nlp_compliance.ingest.limits import Limits
@@ -199,3 +201,72 @@ def test_a_page_of_text_with_a_poster_on_it_is_read_whole(told):
     document = read(stream.getvalue(), "a.pdf")
     assert [(b.page, b.kind) for b in document.blocks] == [(1, "pdf_line"), (1, "ocr_line"), (2, "pdf_line")]
     assert len(told) == 1
+
+
+SLIDE = (
+    'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main" '
+    'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+)
+SHAPE = (
+    '<p:sp><p:nvSpPr><p:cNvPr id="9" name="n"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr/>'
+    "<p:txBody><a:bodyPr/><a:p>{}</a:p></p:txBody></p:sp>"
+)
+RUN = "<a:r><a:t>{}</a:t></a:r>"
+
+
+def test_what_newer_powerpoint_writes_beside_a_copy_for_old_readers_is_read_once():
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    new, old = SHAPE.format(RUN.format("国家给你兜底")), SHAPE.format(RUN.format("国家给你兜底"))
+    both = "<mc:AlternateContent {}><mc:Choice Requires='p14'>{}</mc:Choice><mc:Fallback>{}</mc:Fallback></mc:AlternateContent>"
+    slide.shapes._spTree.append(parse_xml(both.format(SLIDE, new, old)))
+    math = (
+        "<mc:AlternateContent><mc:Choice Requires='a14'><m:oMath xmlns:m="
+        "'http://schemas.openxmlformats.org/officeDocument/2006/math'><m:r><m:t>自付20%</m:t></m:r></m:oMath></mc:Choice>"
+        "<mc:Fallback><a:r><a:t> </a:t></a:r></mc:Fallback></mc:AlternateContent>"
+    )
+    shape = parse_xml(SHAPE.format(RUN.format("例") + math).replace("<p:sp>", f"<p:sp {SLIDE}>", 1))
+    slide.shapes._spTree.append(shape)
+    assert read(files.saved(deck), "a.pptx").text.split("\n") == ["例", "国家给你兜底", "自付20%"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["<p:cm {}><p:text>{}</p:text></p:cm>", "<p:cm {}><p:txBody><a:p><a:r><a:t>{}</a:t></a:r></a:p></p:txBody></p:cm>"],
+)
+def test_comments_of_slides_are_read_and_films_and_files_in_them_named(words):
+    deck = Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    package = slide.part.package
+    comments = SlidePart(
+        SlideURI("/ppt/comments/c.xml"), "application/xml", package, words.format(SLIDE, "先别写免赔额").encode()
+    )
+    slide.part.relate_to(comments, RT.COMMENTS)
+    for place, kind in (("media/a.mp4", RT.VIDEO), ("embeddings/a.xlsx", RT.PACKAGE)):
+        slide.part.relate_to(SlidePart(SlideURI(f"/ppt/{place}"), "video/mp4", package, b"x"), kind)
+    document = read(files.saved(deck), "a.pptx")
+    assert [(b.kind, b.page) for b in document.blocks] == [("comment", 1)] and document.text == "先别写免赔额"
+    assert document.coverage.unread == (
+        "第1页有视频或音频，未读取，请另行提交文字稿",
+        "第1页嵌入了其他文件，未读取，请另行提交",
+    )
+
+
+def test_charts_of_several_levels_and_of_newer_kinds_and_pictures_in_smart_art(told):
+    word = docx.Document()
+    chart = (
+        '<c:chartSpace xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart"><c:multiLvlStrCache><c:lvl><c:pt>'
+        "<c:v>住院</c:v></c:pt></c:lvl><c:lvl><c:pt><c:v>零门槛</c:v></c:pt></c:lvl></c:multiLvlStrCache></c:chartSpace>"
+    )
+    newer = (
+        '<cx:chartSpace xmlns:cx="http://schemas.microsoft.com/office/drawing/2014/chartex"><cx:strDim><cx:lvl>'
+        "<cx:pt>赔付第一</cx:pt></cx:lvl></cx:strDim></cx:chartSpace>"
+    )
+    art = f"<a:x {SLIDE}><a:p><a:r><a:t>三步投保</a:t></a:r></a:p></a:x>"
+    kinds = (chart, RT.CHART), (newer, RT.CHART.replace("/chart", "/chartEx")), (art, RT.DIAGRAM_DATA)
+    for number, (xml, kind) in enumerate(kinds):
+        part = Part(PackURI(f"/word/parts/{number}.xml"), "application/xml", xml.encode(), word.part.package)
+        word.part.relate_to(part, kind)
+    part.relate_to(Part(PackURI("/word/media/x.png"), "image/png", picture(90, 70), word.part.package), RT.IMAGE)
+    assert read(files.saved(word), "a.docx").text.split("\n") == ["住院", "零门槛", "赔付第一", "三步投保", "图90x70"]

@@ -1,6 +1,10 @@
 """PDF beyond the plain text layer: text turned into curves, fields and stamps, pages turned and cropped."""
 
+import io
+
 import pytest
+from PIL import Image
+from pypdfium2 import PdfDocument
 from reportlab.pdfgen.canvas import Canvas
 
 from nlp_compliance.ingest import ocr
@@ -115,3 +119,31 @@ def test_lines_below_pictographs_keep_their_boxes():
 
     first, second = read(files.drawn(emoji)).blocks
     assert first.box.y1 < second.box.y0 and second.box.y1 - second.box.y0 < 30
+
+
+def test_remarks_on_a_page_are_read_and_files_inside_are_named():
+    def noted(sheet: Canvas) -> None:
+        text(sheet)
+        sheet.textAnnotation("领导说写成国家承保", (300, 300, 320, 320))
+
+    pdf = PdfDocument(files.drawn(noted, text))
+    pdf.new_attachment("条款.pdf").set_data(b"%PDF")
+    stream = io.BytesIO()
+    pdf.save(stream)
+    document = read(stream.getvalue())
+    told = [(document.text[b.start : b.end], b.kind, b.page) for b in document.blocks]
+    assert told == [(files.BODY, "pdf_line", 1), ("领导说写成国家承保", "comment", 1), (files.BODY, "pdf_line", 2)]
+    assert document.coverage.unread == ("文件中嵌入了其他文件，未读取，请另行提交",)
+
+
+def test_a_poster_that_a_program_has_cut_into_strips_is_read_and_a_few_logos_are_not(told):
+    def pieces(count: int):
+        def draw(sheet: Canvas) -> None:
+            text(sheet)
+            for number in range(count):
+                sheet.drawInlineImage(Image.new("RGB", (300, 20), "white"), 40, 50 + 20 * number, 300, 20)
+
+        return draw
+
+    document = read(files.drawn(pieces(8), pieces(2)))
+    assert {b.page for b in document.blocks if b.kind == "ocr_line"} == {1}

@@ -106,6 +106,20 @@ def test_every_way_of_placing_a_picture_is_noticed():
     assert document.coverage.unread == ("4张图片未识别文字",)
 
 
+def test_a_picture_that_is_named_again_for_browsers_without_scripts_or_in_other_formats_is_one():
+    page = (
+        '<html><body><img data-src="https://example.com/1.jpg"><noscript>请打开脚本<img src="https://example.com/1.jpg">'
+        '</noscript><picture><source srcset="https://example.com/2.avif"><img src="https://example.com/2.jpg"></picture>'
+        '<object type="image/png" data="https://example.com/3.png"></object><object type="text/html" data="b.html"></object>'
+        "</body></html>"
+    )
+    asked = []
+    document = read(page, find_picture=lambda address: asked.append(address))
+    assert asked == [f"https://example.com/{name}" for name in ("1.jpg", "2.jpg", "2.avif", "3.png")]
+    assert document.coverage.unread == ("3张图片未识别文字",)
+    assert document.text == "请打开脚本" and not document.blocks[0].visible
+
+
 def test_other_pages_keep_their_fine_print_and_mark_their_frame():
     document = read(files.web_page())
     assert document.source.account == "岚溪在线" and document.source.published == date(2026, 11, 2)

@@ -1,6 +1,7 @@
 """Scanning to a file: every format of output, failures, reposts, resumption after kills at random moments."""
 
 import csv
+import io
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from nlp_compliance.cli import main
 from nlp_compliance.errors import InputError
 from nlp_compliance.scan.journal import Journal
 from nlp_compliance.scan.local import in_processes, in_this_process, scan_to_file
-from nlp_compliance.scan.outputs import errors_path
+from nlp_compliance.scan.outputs import errors_path, workbook_bytes
 from nlp_compliance.scan.tasks import Done, plan
 from nlp_compliance.scan.worker import Job, Row, Worker, minhash
 from nlp_compliance.settings import Settings
@@ -309,3 +310,10 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(tmp_path, pytest
     assert kills >= 1
     assert lines(tmp_path / "out.jsonl") == lines(tmp_path / "whole.jsonl")
     assert lines(errors_path(tmp_path / "out.jsonl")) == lines(errors_path(tmp_path / "whole.jsonl"))
+
+
+def test_a_cell_too_long_for_a_workbook_says_so_at_its_end():
+    long = "沁河保，" * 10_000
+    (heading, row) = load_workbook(io.BytesIO(workbook_bytes([("页", ["正文", "短"], [[long, AD]])]))).active.values
+    assert heading == ("正文", "短") and row[1] == AD
+    assert len(row[0]) == 32_767 and row[0].startswith("沁河保，") and "全文40000字" in row[0][-50:]
