@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import posixpath
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 from nlp_compliance.errors import InputError, LimitExceededError, UnreadableFileError
@@ -22,8 +24,14 @@ def members(data: bytes, name: str, limits: Limits) -> Iterator[tuple[str, bytes
     entries = [e for e in archive.infolist() if not e.is_dir() and not _is_noise(e.filename)]
     limits.check(name, len(entries), limits.max_members, "number of members")
     left = limits.max_unpacked_bytes
+    times: Counter[str] = Counter()
     for entry in entries:
         member = _name(entry)
+        times[member] += 1
+        if times[member] > 1:
+            # An archive may hold several members of one name; each needs a place of its own.
+            stem, suffix = posixpath.splitext(member)
+            member = f"{stem}（{times[member]}）{suffix}"
         try:
             content = _unpacked(archive, entry, member, left, limits)
         except InputError as error:

@@ -6,11 +6,13 @@ The XML is parsed by lxml inside python-docx and python-pptx, which resolve no e
 from __future__ import annotations
 
 import io
+import posixpath
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any
+from urllib.parse import unquote
 
 import docx
 from docx.oxml.ns import qn
@@ -50,8 +52,8 @@ PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 def read_docx(data: bytes, name: str, limits: Limits) -> Document:
     """Headers, body with tables and text boxes, foot- and endnotes, footers, pictures. Raises UnreadableFileError."""
     try:
-        word = docx.Document(io.BytesIO(data))
         assembly = Assembly()
+        word = docx.Document(io.BytesIO(_without_dangling(data, assembly)))
         pictures = _Pictures(assembly, limits)
         for header in _unique(h for s in word.sections for h in (s.header, s.first_page_header, s.even_page_header)):
             _add_element(assembly, header._element, "header", header.part, pictures)
@@ -75,6 +77,40 @@ def read_docx(data: bytes, name: str, limits: Limits) -> Document:
         raise UnreadableFileError(
             f"{name}: the Word file is broken ({error}); open it and save it again as docx"
         ) from error
+
+
+def _without_dangling(data: bytes, assembly: Assembly) -> bytes:
+    """The package without references to parts it does not hold, which programs leave behind for pictures they lost
+    (`word/NULL`); python-docx and python-pptx would refuse the whole file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        names = set(package.namelist())
+        mended: dict[str, bytes] = {}
+        for part in names:
+            if not part.endswith(".rels"):
+                continue
+            root = etree.fromstring(package.read(part), PARSER)
+            base = posixpath.dirname(posixpath.dirname(part))
+            lost = [r for r in root if r.get("TargetMode") != "External" and _target(base, r) not in names]
+            for relation in lost:
+                root.remove(relation)
+                target = relation.get("Target") or ""
+                # A place in the text itself is no part.
+                if not target.startswith("#"):
+                    assembly.unread(f"文件中引用的“{target}”不在文件里，未读取")
+            if lost:
+                mended[part] = etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
+        if not mended:
+            return data
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as copy:
+            for part in package.namelist():
+                copy.writestr(part, mended.get(part) or package.read(part))
+        return stream.getvalue()
+
+
+def _target(base: str, relation: Any) -> str:
+    """Name in the package of what a relation of the part in folder `base` leads to (ECMA-376, part 2)."""
+    return posixpath.normpath(posixpath.join("/", base, unquote(relation.get("Target") or ""))).lstrip("/")
 
 
 def _name_others(assembly: Assembly, part: Any, where: str) -> None:
@@ -200,9 +236,9 @@ def _add_drawings(
 def read_pptx(data: bytes, name: str, limits: Limits) -> Document:
     """Slides in order: shapes, tables, groups, pictures, notes; `page` is the slide. Raises UnreadableFileError."""
     try:
-        deck = Presentation(io.BytesIO(data))
-        limits.check(name, len(deck.slides), limits.max_pages, "number of slides")
         assembly, frames = Assembly(), set()
+        deck = Presentation(io.BytesIO(_without_dangling(data, assembly)))
+        limits.check(name, len(deck.slides), limits.max_pages, "number of slides")
         for number, slide in enumerate(deck.slides, 1):
             if (background := slide._element.cSld.bg) is not None:
                 _add_pictures(assembly, background, slide.part, number, limits)
@@ -295,7 +331,10 @@ def _add_pictures(assembly: Assembly, element: Any, part: Any, page: int, limits
 
 
 def _add_related(assembly: Assembly, page: int, limits: Limits, part: Any, relation_id: str) -> None:
-    relation = part.rels[relation_id]
+    relation = part.rels.get(relation_id)
+    if relation is None:
+        # Named already: what it led to is not in the file.
+        return
     if relation.is_external:
         assembly.unread(f"第{page}页有图片在文件之外，未读取")
     else:

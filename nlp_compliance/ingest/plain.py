@@ -29,6 +29,8 @@ _PAIRS_LOOKED_AT = 20_000
 # What stands for bytes that are no character. In UTF-8 taken for it by mistake nearly all would be.
 DAMAGED = "\ufffd"
 _SHARE_DAMAGED = 0.1
+# Of the other encodings, which take nearly any bytes for some character: a character cut off here and there.
+_SHARE_CUT = 0.02
 
 
 def named_damage(text: str) -> tuple[str, ...]:
@@ -44,15 +46,21 @@ def marked_encoding(data: bytes) -> str | None:
 
 def chinese_encoding(data: bytes) -> str:
     """GB18030 of the mainland, or Big5 of Taiwan and Hong Kong where more of `data` is common characters in that."""
+    pairs, gb18030, big5 = _common_pairs(data)
+    return "big5hkscs" if big5 > max(gb18030, _SHARE_OF_BIG5 * pairs) else "gb18030"
+
+
+def _common_pairs(data: bytes) -> tuple[int, int, int]:
+    """Pairs of bytes that may be a character, and how many of them are a common one of GB18030 and of Big5."""
     pairs = [found.group() for found in islice(_PAIR.finditer(data), _PAIRS_LOOKED_AT)]
     gb18030, big5 = (
         sum(common.fullmatch(pair) is not None for pair in pairs) for common in (_COMMON_IN_GB18030, _COMMON_IN_BIG5)
     )
-    return "big5hkscs" if big5 > max(gb18030, _SHARE_OF_BIG5 * len(pairs)) else "gb18030"
+    return len(pairs), gb18030, big5
 
 
 def decode(data: bytes) -> str:
-    """Text of `data`: by its byte order mark, else UTF-8, else GB18030 or Big5; damaged characters of UTF-8 become U+FFFD.
+    """Text of `data`: by its byte order mark, else UTF-8, else GB18030 or Big5; damaged characters become U+FFFD.
 
     Raises TextEncodingError when none fits.
     """
@@ -65,8 +73,13 @@ def decode(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     if text.count(DAMAGED) <= _SHARE_DAMAGED * sum(not c.isascii() for c in text):
         return text
+    encoding = chinese_encoding(data)
     with contextlib.suppress(UnicodeDecodeError):
-        return data.decode(chinese_encoding(data))
+        return data.decode(encoding)
+    text = data.decode(encoding, "replace")
+    pairs, *common = _common_pairs(data)
+    if max(common) > _SHARE_OF_BIG5 * pairs and text.count(DAMAGED) <= _SHARE_CUT * sum(not c.isascii() for c in text):
+        return text
     raise TextEncodingError(
         "the bytes are neither UTF-8, UTF-16 or UTF-32 with a byte order mark, nor GB18030 or Big5; save the text as UTF-8"
     )

@@ -2,6 +2,8 @@
 
 import io
 import re
+import warnings
+import zipfile
 
 import pytest
 from openpyxl import Workbook
@@ -13,7 +15,7 @@ from pptx.oxml import parse_xml
 
 from nlp_compliance.ingest import ocr
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.reader import Failure, Item, Reader
+from nlp_compliance.ingest.reader import Failure, Item, Reader, place_of
 from nlp_compliance.records import Box, Document
 from nlp_compliance.settings import Settings
 from tests.ingest import files
@@ -133,3 +135,49 @@ def test_names_in_a_chart_are_read_once(slide):
     data.add_series("同类产品", (0.5, 0.4))
     slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 900, 900, data)
     assert sorted(slides(slide).text.split("\n")) == sorted([files.BODY, "住院", "门诊", "赔付率", "同类产品"])
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "big5hkscs"])
+def test_a_character_cut_in_other_encodings_costs_no_more_than_itself(encoding):
+    simplified, traditional = (
+        "保险期间一年，住院费用扣除免赔额后按比例赔付。",
+        "保險期間一年，住院費用扣除免賠額後按比例賠付。",
+    )
+    line = simplified if encoding == "gb18030" else traditional
+    data = (line * 8).encode(encoding)
+    document = only(data[:-1], "a.txt")
+    assert document.text.startswith(line * 7) and len(document.coverage.unread) == 1
+    (failure,) = read(bytes(range(128, 256)) * 20, "a.txt")
+    assert isinstance(failure, Failure) and failure.error.code == "text_encoding"
+
+
+def test_members_of_one_name_keep_places_of_their_own():
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w") as package:
+        warnings.simplefilter("ignore")
+        for text in (files.BODY, files.SMALL):
+            package.writestr("a.txt", text)
+    first, second = read(stream.getvalue(), "p.zip")
+    assert (place_of(first), place_of(second)) == ("p.zip!a.txt", "p.zip!a（2）.txt")
+    assert (first.text, second.text) == (files.BODY, files.SMALL)
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.pptx"])
+def test_what_a_file_refers_to_and_does_not_hold_is_named_and_costs_nothing_else(name):
+    def lost(part: str, content: bytes) -> tuple[str, bytes]:
+        whose = "word/_rels/document.xml.rels" if name == "a.docx" else "ppt/slides/_rels/slide1.xml.rels"
+        image = f'<Relationship Id="rId99" Type="{_RELATIONS}/image" Target="../NULL"/></Relationships>'
+        return part, content.replace(b"</Relationships>", image.encode()) if part == whose else content
+
+    whole = files.word() if name == "a.docx" else files.slides()
+    document = only(files.repacked(whole, lost), name)
+    assert document.text == only(whole, name).text
+    assert document.coverage.unread == ("文件中引用的“../NULL”不在文件里，未读取",)
+
+
+def test_a_main_part_with_a_number_is_a_word_file():
+    def numbered(part: str, content: bytes) -> tuple[str, bytes]:
+        swapped = content.replace(b"word/document.xml", b"word/document2.xml")
+        return part.replace("document.xml", "document2.xml"), swapped
+
+    assert only(files.repacked(files.word(), numbered), "a.docx").text == only(files.word(), "a.docx").text
