@@ -84,12 +84,18 @@ def _xlsx(target: Path, rows: Iterable[bytes], rulebook: Rulebook, extras: Seque
 
 
 def _columns(extras: Sequence[str]) -> list[str]:
-    return [*COLUMNS, *map(_own_name, extras)]
+    return [*COLUMNS, *_own_names(extras).values()]
 
 
-def _own_name(column: str) -> str:
-    """The name of a column of the input in the output, where our own columns stand first."""
-    return f"{column}（原表）" if column in (*COLUMNS, "report") else column
+def _own_names(extras: Sequence[str]) -> dict[str, str]:
+    """The name of each column of the input in the output, where our own columns stand first; no two are alike."""
+    ours, names = {*COLUMNS, "report"}, {}
+    for column in extras:
+        name = column
+        while name in ours or (name != column and name in extras):
+            name += "（原表）"
+        names[column] = name
+    return names
 
 
 Sheets = Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]]
@@ -177,11 +183,12 @@ def flat_rows(
     rows: Iterable[bytes], rulebook: Rulebook, extras: Sequence[str] = (), *, with_report: bool = False
 ) -> Iterator[dict[str, Any]]:
     """One flat record with Chinese column names a document; `report` holds the whole as JSON where asked."""
+    names = _own_names(extras)
     for line in rows:
         row = orjson.loads(line)
         flat = _flat(row, rulebook)
-        for name in extras:
-            flat[_own_name(name)] = _cell(row.get("extra", {}).get(name))
+        for column, name in names.items():
+            flat[name] = _cell(row.get("extra", {}).get(column))
         if with_report:
             flat["report"] = line.decode()
         yield flat

@@ -157,18 +157,23 @@ def test_tables_carry_the_columns_of_the_input(tmp_path):
     import pyarrow.parquet as pq
     from openpyxl import load_workbook
 
-    rows = [{"id": "1", "text": AD, "阅读": 210, "风险": "客户自评", "tags": ["a"]}, {"id": "2", "text": "你好"}]
+    rows = [
+        {"id": "1", "text": AD, "阅读": 210, "风险": "客户自评", "风险（原表）": "旧", "tags": ["a"]},
+        {"id": "2", "text": "你好"},
+    ]
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps(r) for r in rows), "utf-8")
     for suffix in ("csv", "xlsx", "parquet"):
         scan_to_file([tmp_path / "in.jsonl"], tmp_path / f"o.{suffix}", JOB, engine=in_this_process)
     with (tmp_path / "o.csv").open(encoding="utf-8-sig") as stream:
         first, second = csv.DictReader(stream)
-    assert (first["阅读"], first["风险"], first["风险（原表）"], first["tags"]) == ("210", "高", "客户自评", '["a"]')
+    assert (first["阅读"], first["风险"], first["tags"]) == ("210", "高", '["a"]')
+    # The input has a column of its own that is called as ours would be.
+    assert (first["风险（原表）（原表）"], first["风险（原表）"]) == ("客户自评", "旧")
     assert second["阅读"] == ""
     heading, line, _ = load_workbook(tmp_path / "o.xlsx").active.iter_rows(values_only=True)
     assert dict(zip(heading, line, strict=True))["阅读"] == 210
     record, _ = pq.read_table(tmp_path / "o.parquet").to_pylist()
-    assert record["阅读"] == "210" and record["风险（原表）"] == "客户自评"
+    assert record["阅读"] == "210" and record["风险（原表）（原表）"] == "客户自评"
 
 
 def test_long_numbers_of_the_input_keep_all_digits_in_a_workbook(tmp_path):
