@@ -271,6 +271,11 @@ def split_of(example: Example) -> str:
     return "validation" if bucket < VALIDATION_PERCENT else "train"
 
 
+def series_of(example: Example) -> str:
+    """What one writer wrote: the letters that begin the id."""
+    return re.split(r"[^a-z]", example.id, maxsplit=1)[0]
+
+
 def load_corpus(root: Path = CORPUS) -> list[Example]:
     """Every document of the source, in order of file and place. Raises CorpusError naming all faults."""
     examples: list[Example] = []

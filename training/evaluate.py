@@ -18,7 +18,7 @@ import numpy as np
 from nlp_compliance.checker import Checker, build_checker
 from nlp_compliance.records import VIOLATION_LABELS, Document, Report
 from nlp_compliance.settings import Settings
-from training.corpus import ROOT, load_corpus, split_of
+from training.corpus import ROOT, load_corpus, series_of, split_of
 from training.dataset import parsed, read_negatives
 from training.judged import Figures, Judged, disguise_rows, figures, genre_rows, judge, label_rows, series_rows
 from training.metrics import indicator
@@ -119,12 +119,17 @@ def genre_table(judged: Sequence[Judged]) -> list[str]:
 
 
 def series_table(judged: Sequence[Judged]) -> list[str]:
-    lines = ["| series | documents | precision | recall | F1 | false alarms, promotion without violation |"]
-    lines.append("|---|--:|--:|--:|--:|--:|")
-    return lines + [
-        f"| {name} | {n} | {c.precision:.3f} | {c.recall:.3f} | {c.f1:.3f} | {_cell(alarms)} |"
-        for name, n, c, alarms in series_rows(judged)
+    lines = [
+        "| series | documents | precision | recall | F1 | false alarms, promotion without violation | contrast groups right |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
+    for r in series_rows(judged):
+        contrast = f"{r.contrast.right} of {r.contrast.groups}" if r.contrast else "–"
+        c = r.counts
+        lines.append(
+            f"| {r.series} | {r.documents} | {c.precision:.3f} | {c.recall:.3f} | {c.f1:.3f} | {_cell(r.alarms)} | {contrast} |"
+        )
+    return lines
 
 
 def disguise_table(judged: Sequence[Judged]) -> list[str]:
@@ -216,6 +221,7 @@ def errors(judged: Sequence[Judged]) -> list[dict[str, object]]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--series", nargs="+", help="only what these writers wrote, printed; default: all")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, help="default: all that can be built")
     parser.add_argument("--out", type=Path, help="Markdown page; default docs/evaluation.md for the test split")
     parser.add_argument("--alarms", type=Path, help="JSONL of label-free passages for the false-alarm rate")
@@ -223,6 +229,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--errors", type=Path, help="write wrong documents of the shipped system as JSONL")
     args = parser.parse_args(argv)
     examples = [e for e in load_corpus() if split_of(e) == args.split]
+    known = sorted({series_of(e) for e in examples})
+    if unknown := sorted(set(args.series or ()) - set(known)):
+        parser.error(f"--series: no {', '.join(unknown)} in {args.split}; there are {', '.join(known)}")
+    examples = [e for e in examples if not args.series or series_of(e) in args.series]
     has_model = (Settings().bundle / "manifest.json").is_file()
     names = args.systems or [n for n in SYSTEMS if has_model or "model" not in SYSTEMS[n]]
     results, seconds = {}, {}
@@ -236,8 +246,9 @@ def main(argv: list[str] | None = None) -> int:
     extra = ["", "## Speed in this run", "", *speed_table(seconds, sum(len(e.text) for e in examples))]
     if args.alarms:
         extra += ["", "## Label-free public text", "", alarm_line(checker_for(SYSTEMS[shipped]), args.alarms)]
-    target = args.out or (ROOT / "docs" / "evaluation.md" if args.split == "test" else Path("/dev/stdout"))
-    if args.split == "test" and not args.out:
+    whole = args.split == "test" and not args.series
+    target = args.out or (ROOT / "docs" / "evaluation.md" if whole else Path("/dev/stdout"))
+    if whole and not args.out:
         extra += draw(results[shipped], FIGURES)
     write_report(target, args.split, results, shipped, extra)
     if args.errors:

@@ -5,7 +5,6 @@ A finding that only asks for a person (建议人工复核) counts as not found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from nlp_compliance.records import (
     Report,
 )
 from training.calibrate import expected_calibration_error
-from training.corpus import Example
+from training.corpus import Example, series_of
 from training.metrics import Counts, add, bootstrap_interval, character_counts, count, indicator, macro_f1
 
 
@@ -219,19 +218,29 @@ def genre_rows(judged: Sequence[Judged]) -> list[GenreRow]:
     return sorted(rows, key=lambda r: (r.right / r.documents, r.genre))
 
 
-def series_rows(judged: Sequence[Judged]) -> list[tuple[str, int, Counts, float | None]]:
-    """(series, documents, pooled counts of the violation labels, false alarms on compliant promotion) of every writer's series.
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """What one writer wrote: documents, pooled counts of the violation labels, share of the promotion without violation
+    that is alarmed, contrast groups; None where there is nothing of the kind."""
 
-    A series is the letters that begin the ids of what one writer wrote.
-    """
+    series: str
+    documents: int
+    counts: Counts
+    alarms: float | None
+    contrast: ContrastGroups | None
+
+
+def series_rows(judged: Sequence[Judged]) -> list[SeriesRow]:
+    """One row for every series, by name."""
     series: dict[str, list[Judged]] = {}
     for j in judged:
-        series.setdefault(re.split(r"[^a-z]", j.example.id, maxsplit=1)[0], []).append(j)
+        series.setdefault(series_of(j.example), []).append(j)
     rows = []
-    for name, own in series.items():
+    for name, own in sorted(series.items()):
         found, truth = (indicator(sets, VIOLATION_LABELS) for sets in ([j.found for j in own], [j.truth for j in own]))
-        rows.append((name, len(own), count(found, truth), alarm_rate(_compliant(own))))
-    return sorted(rows, key=lambda row: row[0])
+        alarms = alarm_rate(_compliant(own))
+        rows.append(SeriesRow(name, len(own), count(found, truth), alarms, contrast_groups(own)))
+    return rows
 
 
 def exactly_right(judged: Judged) -> bool:

@@ -3,8 +3,16 @@
 import pytest
 
 from training.corpus import Example, LabelledSpan
-from training.evaluate import checker_for, system_table
-from training.judged import ContrastGroups, contrast_groups, disguise_recall, exactly_right, figures, judge
+from training.evaluate import checker_for, main, system_table
+from training.judged import (
+    ContrastGroups,
+    contrast_groups,
+    disguise_recall,
+    exactly_right,
+    figures,
+    judge,
+    series_rows,
+)
 
 CERTAIN = "政府兜底"
 HINT = "上头那口锅替咱端着"
@@ -46,6 +54,19 @@ def test_the_interval_of_the_share_is_that_of_wilson():
 
 def test_recall_under_a_disguise_is_set_beside_the_plain_twin_only(judged):
     assert disguise_recall(judged) == (1.0, 0.0)
+
+
+def test_every_writer_has_a_row_with_the_groups_that_are_right(judged):
+    rows = {r.series: r for r in series_rows(judged)}
+    assert list(rows) == ["alone", "half", "right", "twin"] and rows["right"].documents == 2
+    assert rows["right"].contrast == ContrastGroups(1, 1) and rows["half"].contrast == ContrastGroups(0, 1)
+    assert rows["alone"].contrast is None and rows["alone"].alarms is None and rows["right"].alarms == 0.0
+
+
+def test_a_series_that_is_not_there_is_named_with_those_that_are(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--series", "zzz"])
+    assert ended.value.code == 2 and "no zzz in test; there are apt, blind" in capsys.readouterr().err
 
 
 def test_the_table_says_how_many_groups_stand_behind_the_share(judged):
