@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta, timezone
 from typing import Literal
@@ -127,6 +127,12 @@ class Coverage:
 
     complete: bool = True
     unread: tuple[str, ...] = ()
+
+    @classmethod
+    def without(cls, unread: Iterable[str]) -> Coverage:
+        """Of a source of which these parts were not read; complete where there are none."""
+        named = tuple(unread)
+        return cls(complete=not named, unread=named)
 
 
 @dataclass(frozen=True, slots=True)

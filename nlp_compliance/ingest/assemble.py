@@ -59,5 +59,5 @@ class Assembly:
 
     def document(self, identifier: str, source: Source) -> Document:
         text = "\n".join(self._parts)
-        unread = (*self._unread, *named_damage(text))
-        return Document(identifier, text, tuple(self._blocks), source, Coverage(complete=not unread, unread=unread))
+        coverage = Coverage.without((*self._unread, *named_damage(text)))
+        return Document(identifier, text, tuple(self._blocks), source, coverage)

@@ -234,9 +234,8 @@ class Reader:
         if b"\x00" in data and marked_encoding(data) in (None, "utf-8-sig"):
             raise UnreadableFileError(f"{name}: holds binary data, no text; check what kind of file it is")
         text = decode(data)
-        unread = named_damage(text)
         source = Source(path=name, media_type="text/plain")
-        return Document(name, text, paragraph_blocks(text), source, Coverage(complete=not unread, unread=unread))
+        return Document(name, text, paragraph_blocks(text), source, Coverage.without(named_damage(text)))
 
     def _items(self, rows: Iterable[table.Row], name: str) -> Iterator[Item]:
         empty = True
