@@ -118,11 +118,14 @@ def _on_white(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def _may_hold_print(pixels: npt.NDArray[np.uint8]) -> bool:
+    narrow, wide = sorted(pixels.shape[:2])
+    return narrow >= _SMALLEST_SIDE or (narrow >= _THINNEST and wide >= _BANNER)
+
+
 def add_picture(assembly: Assembly, pixels: npt.NDArray[np.uint8], what: str, *, page: int | None = None) -> None:
     """The lines of one picture as blocks; `what` names it in Chinese where something is unread or doubtful."""
-    height, width = pixels.shape[:2]
-    narrow, wide = sorted((height, width))
-    if narrow < _THINNEST or (narrow < _SMALLEST_SIDE and wide < _BANNER):
+    if not _may_hold_print(pixels):
         return
     doubtful = 0
     for line in ocr.read_lines(pixels):
@@ -143,3 +146,5 @@ def add_embedded(assembly: Assembly, data: bytes, what: str, limits: Limits, *, 
         assembly.unread(f"{what}无法读取（{error}）")
         return
     add_picture(assembly, pixels, what, page=page)
+    if _frames(data) > 1 and _may_hold_print(pixels):
+        assembly.unread(f"{what}是动图，只识别了第一帧")

@@ -158,6 +158,9 @@ def test_every_page_of_a_tiff_and_the_first_frame_of_a_gif():
     assert [b.page for b in pages.blocks] == [1, 2] and pages.coverage.complete
     moving = read(files.frames("GIF"), "a.gif")
     assert len(moving.blocks) == 1 and moving.coverage.unread == ("动图只识别了第一帧",)
+    word = docx.Document()
+    word.add_picture(io.BytesIO(files.frames("GIF")))
+    assert read(files.saved(word), "a.docx").coverage.unread == ("第1张图片是动图，只识别了第一帧",)
     (failure,) = Reader(Limits.of(Settings(max_pages=1))).read_bytes(files.frames("TIFF"), "a.tiff")
     assert isinstance(failure, Failure) and failure.error.code == "limit_exceeded"
 
