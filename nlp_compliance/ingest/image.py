@@ -120,7 +120,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 def _may_hold_print(pixels: npt.NDArray[np.uint8]) -> bool:
     narrow, wide = sorted(pixels.shape[:2])
-    return narrow >= _SMALLEST_SIDE or (narrow >= _THINNEST and wide >= _BANNER)
+    return bool(narrow >= _SMALLEST_SIDE or (narrow >= _THINNEST and wide >= _BANNER))
 
 
 def add_picture(assembly: Assembly, pixels: npt.NDArray[np.uint8], what: str, *, page: int | None = None) -> None:
