@@ -33,10 +33,8 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
     message = _parsed(data, name)
     pictures = _pictures(message)
     if pages := _web_archive(message):
-        page, *frames = (
-            read_html(p, identifier=name, path=name, limits=limits, find_picture=pictures.get) for p in pages
-        )
-        return _with_frames(page, frames)
+        page = read_html(pages[0], identifier=name, path=name, limits=limits, find_picture=pictures.get)
+        return _with_frames(page, pages[1:], limits, pictures)
     assembly = Assembly()
     assembly.add(str(message["subject"] or ""), "title")
     for body in _bodies(message):
@@ -44,8 +42,7 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
             for line in _text(body).splitlines():
                 assembly.add(line)
             continue
-        inner = read_html(_bytes(body), identifier=name, limits=limits, find_picture=pictures.get)
-        assembly.take(inner)
+        _take_page(assembly, _bytes(body), limits, pictures)
     source = Source(
         path=name,
         media_type="message/rfc822",
@@ -56,14 +53,25 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
     return assembly.document(name, source)
 
 
-def _with_frames(page: Document, frames: Sequence[Document]) -> Document:
+def _with_frames(page: Document, frames: Sequence[bytes], limits: Limits, pictures: dict[str, bytes]) -> Document:
     """The page with what the pages framed in it say, behind its own text."""
     if not frames:
         return page
     assembly = Assembly()
-    for one in (page, *frames):
-        assembly.take(one)
+    assembly.take(page)
+    for frame in frames:
+        _take_page(assembly, frame, limits, pictures)
     return assembly.document(page.id, page.source)
+
+
+def _take_page(assembly: Assembly, data: bytes, limits: Limits, pictures: dict[str, bytes]) -> None:
+    """The blocks of a page that is a part of the whole; an empty one, as of advertisements, has none."""
+    if not data.strip():
+        return
+    try:
+        assembly.take(read_html(data, identifier="", limits=limits, find_picture=pictures.get))
+    except UnreadableFileError:
+        assembly.unread("其中一个网页无法解析，未读取")
 
 
 def attachments(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:

@@ -85,7 +85,7 @@ def _without_dangling(data: bytes, assembly: Assembly) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as package:
         names = set(package.namelist())
         mended: dict[str, bytes] = {}
-        for part in names:
+        for part in sorted(names):
             if not part.endswith(".rels"):
                 continue
             root = etree.fromstring(package.read(part), PARSER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,11 @@ _STATED = ("title", "author", "account", "url", "published")
 # Texts begin with PK too: PK各大医疗险.
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 # Some programs number the main part: `word/document2.xml`.
-_PACKAGES = (("word/document", "docx"), ("ppt/presentation", "pptx"), ("xl/workbook", "xlsx"))
+_PACKAGES = (
+    (re.compile(r"word/document\d*\.xml"), "docx"),
+    (re.compile(r"ppt/presentation\d*\.xml"), "pptx"),
+    (re.compile(r"xl/workbook\d*\.xml"), "xlsx"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,9 +351,7 @@ def _package_kind(data: bytes, name: str) -> str:
         raise UnreadableFileError(f"{name}: the file is cut off or broken ({error}); save or pack it again") from error
     if any(n.endswith("vbaProject.bin") for n in names):
         raise UnsupportedFormatError(f"{name}: carries macros; save it as docx, xlsx or pptx without macros")
-    return next(
-        (kind for part, kind in _PACKAGES if any(n.startswith(part) and n.endswith(".xml") for n in names)), "zip"
-    )
+    return next((kind for part, kind in _PACKAGES if any(part.fullmatch(n) for n in names)), "zip")
 
 
 def _beside(folder: Path | None, limits: Limits) -> FindPicture:

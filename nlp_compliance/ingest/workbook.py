@@ -20,7 +20,8 @@ from nlp_compliance.records import Document, Source
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # What the parts of a package hold, by the beginning of their names (ECMA-376, part 1, 12.3).
 _COMMENTS, _THREADS, _DRAWINGS = "xl/comments", "xl/threadedComments/", ("xl/drawings/drawing", "xl/diagrams/data")
-_CHARTS, _PICTURES, _SHEETS = "xl/charts/chart", "xl/media/", "xl/worksheets/sheet"
+_CHARTS, _PICTURES = "xl/charts/chart", "xl/media/"
+_SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 # Stands where the names of sheets stand in the ids of rows.
 BESIDE = "单元格之外"
 _EMBEDDED = "xl/embeddings/"
@@ -47,7 +48,7 @@ def beside_cells(data: bytes, name: str, limits: Limits) -> Document | None:
             if any(n.startswith(_EMBEDDED) for n in names):
                 assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
             uncalculated = 0
-            for part in (n for n in names if n.startswith(_SHEETS)):
+            for part in filter(_SHEET.fullmatch, names):
                 sheet = package.read(part)
                 uncalculated += len(_UNCALCULATED.findall(sheet))
                 for margin in _MARGIN.findall(sheet):

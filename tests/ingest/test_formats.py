@@ -264,6 +264,7 @@ COPY = part("text/plain", files.BODY, Content_Disposition='attachment; filename=
         # A saved page with another framed in it.
         (
             parts("related", part("text/html", "<p>正文</p>", Content_Location="https://example.com/a"),
+                  part("text/html", "", Content_Location="https://example.com/empty"),
                   part("text/html", "<p>框内：百分百理赔</p>", Content_Location="https://example.com/b"), head=HEAD),
             "正文\n框内：百分百理赔", [],
         ),

@@ -147,3 +147,12 @@ def test_a_poster_that_a_program_has_cut_into_strips_is_read_and_a_few_logos_are
 
     document = read(files.drawn(pieces(8), pieces(2)))
     assert {b.page for b in document.blocks if b.kind == "ocr_line"} == {1}
+
+
+def test_a_hyphen_at_the_end_of_a_line_stays_a_hyphen():
+    def broken(sheet: Canvas) -> None:
+        sheet.setFont("Helvetica", 14)
+        sheet.drawString(40, 300, "VIP-")
+        sheet.drawString(40, 280, "Plan")
+
+    assert read(files.drawn(broken)).text == "VIP-Plan"
