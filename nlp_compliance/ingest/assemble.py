@@ -39,6 +39,10 @@ class Assembly:
         if what not in self._unread:
             self._unread.append(what)
 
+    def embedded(self, where: str) -> None:
+        """Names files that are kept inside of the source, at `where`."""
+        self.unread(f"{where}嵌入了其他文件，未读取，请另行提交")
+
     def take(self, other: Document) -> None:
         """All blocks of another document behind those that are here, and what it names as unread."""
         for block in other.blocks:

@@ -146,5 +146,5 @@ def add_embedded(assembly: Assembly, data: bytes, what: str, limits: Limits, *, 
         assembly.unread(f"{what}无法读取（{error}）")
         return
     add_picture(assembly, pixels, what, page=page)
-    if _frames(data) > 1 and _may_hold_print(pixels):
+    if _may_hold_print(pixels) and _frames(data) > 1:
         assembly.unread(f"{what}是动图，只识别了第一帧")

@@ -22,6 +22,7 @@ from pptx.enum.shapes import PP_PLACEHOLDER
 
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.drawing import FORMULA, PARSER, chart_words, paragraphs, repeats
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.records import Document, Source
@@ -36,17 +37,12 @@ _PLAYED = ("/video", "/audio", "/media")
 _PROMPTS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.HEADER, PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.DATE)
 _NOTES = ("footnotes", "endnotes", "comments")
 _DRAWINGS = {"diagramData": "diagram", "chart": "chart", "chartEx": "chart"}
-# Where charts keep the names of their series and categories, of one level or several; the last is that of newer kinds.
-_CACHES = (qn("c:strCache"), "{http://schemas.openxmlformats.org/drawingml/2006/chart}multiLvlStrCache", "{*}strDim")
-_POINT = "{http://schemas.microsoft.com/office/drawing/2014/chartex}pt"
 _OLD_PICTURE = "{urn:schemas-microsoft-com:vml}imagedata"
 _WORD_ART = "{urn:schemas-microsoft-com:vml}textpath"
-_FORMULA = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
-_WRITTEN = (qn("w:t"), _FORMULA)
+_WRITTEN = (qn("w:t"), FORMULA)
 _MOVED_AWAY, _GUIDE = qn("w:moveFrom"), qn("w:rt")
 _COMMENT = "{http://schemas.openxmlformats.org/presentationml/2006/main}text"
 _CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Choice"
-PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 def read_docx(data: bytes, name: str, limits: Limits) -> Document:
@@ -117,7 +113,7 @@ def _name_others(assembly: Assembly, part: Any, where: str) -> None:
     """Names what is no text: files, films and sound that are kept inside."""
     for relation in part.rels.values():
         if relation.reltype.endswith(_EMBEDDED):
-            assembly.unread(f"{where}嵌入了其他文件，未读取，请另行提交")
+            assembly.embedded(where)
         elif relation.reltype.endswith(_PLAYED):
             assembly.unread(f"{where}有视频或音频，未读取，请另行提交文字稿")
 
@@ -135,20 +131,15 @@ def _add_element(assembly: Assembly, root: Any, kind: str, part: Any, pictures: 
     """Paragraphs below `root` in document order, each with its pictures; one in a table or text box says so."""
     for paragraph in root.iter(qn("w:p")):
         # Word writes every text box twice, for old and new readers; the old copy is skipped.
-        if _repeats(paragraph):
+        if repeats(paragraph):
             continue
         text, visible = _paragraph_text(paragraph)
         assembly.add(text, _kind(paragraph, kind), visible=visible)
         for node in _own(paragraph, _WORD_ART):
-            if not _repeats(node):
+            if not repeats(node):
                 assembly.add(node.get("string") or "", "text_box")
         for node in _own(paragraph, qn("a:blip"), _OLD_PICTURE):
             pictures.add(part, node.get(qn("r:embed")) or node.get(qn("r:link")) or node.get(qn("r:id")))
-
-
-def _repeats(element: Any) -> bool:
-    """Whether it is the copy for old readers of what stands before it."""
-    return any(a.tag.endswith("}Fallback") for a in element.iterancestors())
 
 
 def _own(paragraph: Any, *tags: str) -> Iterator[Any]:
@@ -204,19 +195,6 @@ class _Pictures:
             self._assembly.unread(f"第{number}张图片在文件之外，未读取")
         else:
             add_embedded(self._assembly, relation.target_part.blob, f"第{number}张图片", self._limits)
-
-
-def paragraphs(root: Any) -> Iterator[str]:
-    """Texts of the paragraphs of a drawing, without the copies for old readers."""
-    for paragraph in root.iter(qn("a:p")):
-        if not _repeats(paragraph):
-            yield "".join(t.text or "" for t in paragraph.iter(qn("a:t"), _FORMULA) if not _repeats(t))
-
-
-def chart_words(root: Any) -> Iterator[str]:
-    """Titles and typed labels, and the names of series and categories, each once: every series repeats them."""
-    yield from paragraphs(root)
-    yield from dict.fromkeys(v.text or "" for cache in root.iter(*_CACHES) for v in cache.iter(qn("c:v"), _POINT))
 
 
 def _add_drawings(
@@ -277,7 +255,7 @@ def _add_alternatives(assembly: Assembly, slide: Any, page: int, limits: Limits)
     for choice in slide._element.iter(_CHOICE):
         if any(a.tag in (_CHOICE, qn("a:p")) for a in choice.iterancestors()):
             # A formula inside of a paragraph; its letters alone are no copy and stand with it.
-            formula = "".join(t.text or "" for t in choice.iter(_FORMULA))
+            formula = "".join(t.text or "" for t in choice.iter(FORMULA))
             assembly.add(formula, "text_box", page=page)
             continue
         for text in paragraphs(choice):

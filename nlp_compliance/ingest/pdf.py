@@ -65,12 +65,13 @@ def read_pdf(data: bytes, name: str, limits: Limits) -> Document:
         assembly = Assembly()
         until = time.monotonic() + _OCR_SHARE * limits.max_seconds
         for number in range(len(pdf)):
-            comments = list(_comments(pdf[number]))
-            _add_page(assembly, _flat(pdf, number), number + 1, limits, until)
+            page = pdf[number]
+            comments = list(_comments(page))
+            _add_page(assembly, _flat(pdf, page, number), number + 1, limits, until)
             for comment in comments:
                 assembly.add(comment, "comment", page=number + 1)
         if pdf.count_attachments():
-            assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
+            assembly.embedded("文件中")
         return assembly.document(name, Source(path=name, media_type="application/pdf", title=_title(pdf)))
     finally:
         pdf.close()
@@ -93,9 +94,8 @@ def _comments(page: Any) -> Iterator[str]:
         pdfium.raw.FPDFPage_CloseAnnot(note)
 
 
-def _flat(pdf: Any, number: int) -> Any:
+def _flat(pdf: Any, page: Any, number: int) -> Any:
     """The page with what is laid on it (fields of forms, typed notes, stamps) as part of its content."""
-    page = pdf[number]
     if pdfium.raw.FPDFPage_Flatten(page, pdfium.raw.FLAT_NORMALDISPLAY) != pdfium.raw.FLATTEN_SUCCESS:
         return page
     # The flat content shows when the page is loaded anew.

@@ -12,9 +12,9 @@ from lxml import etree
 
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.drawing import PARSER, chart_words, paragraphs
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.office import PARSER, chart_words, paragraphs
 from nlp_compliance.records import Document, Source
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -46,7 +46,7 @@ def beside_cells(data: bytes, name: str, limits: Limits) -> Document | None:
             for number, part in enumerate((n for n in names if n.startswith(_PICTURES)), 1):
                 add_embedded(assembly, package.read(part), f"第{number}张图片", limits)
             if any(n.startswith(_EMBEDDED) for n in names):
-                assembly.unread("文件中嵌入了其他文件，未读取，请另行提交")
+                assembly.embedded("文件中")
             uncalculated = 0
             for part in filter(_SHEET.fullmatch, names):
                 sheet = package.read(part)
