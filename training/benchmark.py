@@ -61,13 +61,6 @@ def accuracy(model: SpanDocumentModel, rows: Sequence[Window], table: CharacterT
     return right / len(rows)
 
 
-def shuffle_weights(model: SpanDocumentModel) -> None:
-    """Throw the pretraining away: every weight of the encoder anew, the shape kept, no word table."""
-    for module in model.encoder.modules():
-        model.encoder._init_weights(module)
-    model.words = None
-
-
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Train on `train`; the accuracies and the seconds."""
     torch.manual_seed(args.seed)
@@ -76,9 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     table = load_characters(args.work / "tokenizer.json")
     names: dict[object, int] = {}
     train, dev, test = (read_split(args.set, s, table, names, args.max_tokens) for s in ("train", "dev", "test"))
-    model = start_model(args.base, dropout=0.1)
-    if args.without_pretraining:
-        shuffle_weights(model)
+    model = start_model(args.base, dropout=0.1, without_pretraining=args.without_pretraining)
     model.document_head = nn.Linear(model.encoder.config.hidden_size, len(names))
     optimisers = make_optimisers(model, args)
     rng, started = random.Random(args.seed), time.perf_counter()

@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -320,6 +321,14 @@ def load_split(split: str, root: Path = CORPUS) -> list[Example]:
     if split not in SPLITS:
         raise CorpusError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
     return [e for e in load_corpus(root) if split_of(e) == split]
+
+
+def share_of(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
+    """The documents of a random share of the groups; a larger share holds the smaller one."""
+    groups = sorted({e.group for e in examples})
+    random.Random(seed).shuffle(groups)
+    kept = set(groups[: round(len(groups) * share)])
+    return [e for e in examples if e.group in kept]
 
 
 def build(root: Path = CORPUS) -> dict[str, int]:

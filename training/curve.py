@@ -18,21 +18,13 @@ from nlp_compliance.inference.linear import LinearModel
 from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
 from nlp_compliance.text.words import words
 from training.baseline import rows_of, thresholds, train
-from training.corpus import ROOT, Example, load_sentences, load_split
+from training.corpus import ROOT, Example, load_sentences, load_split, share_of
 from training.dataset import bank_split, parsed
 from training.metrics import indicator, macro_f1
 from training.plots import curve_plot
 
 FIGURE = ROOT / "docs" / "figures" / "learning-curve.png"
 SHARES = (0.25, 0.5, 0.75, 1.0)
-
-
-def share_of(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
-    """The documents of a random share of the groups; a larger share holds the smaller one."""
-    groups = sorted({e.group for e in examples})
-    random.Random(seed).shuffle(groups)
-    kept = set(groups[: round(len(groups) * share)])
-    return [e for e in examples if e.group in kept]
 
 
 def violation_f1(tensors: dict[str, np.ndarray], chosen: dict[str, float], held: Sequence[Example]) -> float:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.inference.encode import CharacterTable, windows
-from nlp_compliance.records import SPAN_LABELS, Document, ParsedDocument
+from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS, Document, ParsedDocument
 from nlp_compliance.text.parse import parse
 from training.corpus import BankSentence, Example, LabelledSpan
 
@@ -112,6 +114,20 @@ def bank_split(sentence: BankSentence) -> str:
     """Bank sentences are split by voice section, so that a validation sentence has no sister in train."""
     key = f"{sentence.filed_under}/{sentence.voice}"
     return "validation" if hashlib.sha256(key.encode()).digest()[0] < 20 else "train"
+
+
+def label_balanced(examples: Sequence[Example], rng: random.Random) -> list[Example]:
+    """As many documents as given, those of rare violation labels more often (repeat factors, Gupta et al. 2019).
+
+    A label at a fraction f of the commonest one's documents counts sqrt(1 / f), a document as much as its rarest label,
+    one without violation once.
+    """
+    own = [{s.label for s in e.spans if s.label in VIOLATION_LABELS} for e in examples]
+    counts = Counter(label for labels in own for label in labels)
+    most = max(counts.values(), default=1)
+    factors = [max((math.sqrt(most / counts[label]) for label in labels), default=1.0) for labels in own]
+    repeated = [e for e, f in zip(examples, factors, strict=True) for _ in range(int(f) + (rng.random() < f % 1))]
+    return rng.sample(repeated, len(examples))
 
 
 def collate(rows: Sequence[Window], table: CharacterTable) -> dict[str, npt.NDArray[np.generic]]:

@@ -17,9 +17,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from nlp_compliance.detect.ensemble import document_scores, log_odds
 from nlp_compliance.detect.linear import LinearDetector
 from nlp_compliance.detect.neural import document_logits
-from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, file_digest
+from nlp_compliance.inference.bundle import DOCUMENT_LABELS, FORMAT, Bundle, file_digest
 from nlp_compliance.inference.linear import load_linear
-from nlp_compliance.inference.runtime import DocumentScores
+from nlp_compliance.inference.runtime import DocumentScores, Encoder
 from nlp_compliance.records import ANY_VIOLATION, PROMOTIONAL, SPAN_LABELS, VIOLATION_LABELS, ParsedDocument
 from nlp_compliance.text.words import words
 from training.baseline import BUNDLE as LINEAR
@@ -35,7 +35,6 @@ from training.corpus import CORPUS, ROOT, load_sentences, load_split
 from training.dataset import UNKNOWN, bank_split, parsed, token_targets
 from training.graph import export_onnx
 from training.model import SETTINGS, keep_run
-from training.score import TorchScorer
 
 BUNDLE = ROOT / "nlp_compliance" / "resources" / "model"
 
@@ -148,7 +147,7 @@ def corpus_version() -> str:
     return digest.hexdigest()[:12]
 
 
-def write_bundle(run: Path, target: Path, *, quantise: bool) -> None:
+def write_bundle(run: Path, target: Path, *, quantise: bool = True, threads: int = 2) -> None:
     """Make the bundle folder in place of the old one, the manifest last."""
     target.mkdir(parents=True, exist_ok=True)
     full = run / "model.onnx"
@@ -165,21 +164,26 @@ def write_bundle(run: Path, target: Path, *, quantise: bool) -> None:
         shutil.copyfile(full, target / "model.onnx")
     shutil.copyfile(run / "tokenizer.json", target / "tokenizer.json")
     settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
-    held = validation_set()
-    scores = TorchScorer(run, max_tokens=settings["max_tokens"], overlap=settings["overlap"]).score(held.documents)
-    calibrated = calibrate(scores, held)
     files = {name: file_digest(target / name) for name in ("model.onnx", "tokenizer.json")}
-    manifest = {
-        "format": FORMAT,
+    described = {
         "name": "nlp-compliance-encoder",
         "version": files["model.onnx"][:12],
         "token_labels": SPAN_LABELS,
         "document_labels": DOCUMENT_LABELS,
         "max_tokens": settings["max_tokens"],
         "overlap": settings["overlap"],
+        "metrics": {},
+    }
+    held = validation_set()
+    # Calibrated on what the product will compute, rounding to int8 included.
+    draft = Bundle(folder=target, thresholds={}, span_thresholds={}, slopes={}, offsets={}, **described)
+    scores = Encoder(draft, threads=threads).score(held.documents)
+    calibrated = calibrate(scores, held)
+    manifest = {
+        "format": FORMAT,
+        **described,
         "corpus_version": corpus_version(),
         "files": files,
-        "metrics": {},
         "blend": blend(calibrated, scores, held),
         **calibrated,
     }
@@ -191,11 +195,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="fine-tuning run folder")
     parser.add_argument("--out", type=Path, default=BUNDLE, help="bundle folder")
     parser.add_argument("--float32", action="store_true", help="do not quantise to int8")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="also copy the run there in half precision")
     args = parser.parse_args(argv)
     if args.keep:
         keep_run(args.run, args.keep)
-    write_bundle(args.run, args.out, quantise=not args.float32)
+    write_bundle(args.run, args.out, quantise=not args.float32, threads=args.threads)
     print(f"{args.out}: {sum(p.stat().st_size for p in args.out.iterdir()) / 1e6:.1f} MB")
     return 0
 

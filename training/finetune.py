@@ -28,7 +28,7 @@ from nlp_compliance.inference.bundle import DOCUMENT_LABELS
 from nlp_compliance.inference.encode import CharacterTable, load_characters
 from nlp_compliance.records import SPAN_LABELS, VIOLATION_LABELS
 from training.augment import augment_example, clauses, crowd, donors
-from training.corpus import ROOT, BankSentence, Example, load_sentences, load_split
+from training.corpus import ROOT, BankSentence, Example, load_sentences, load_split, share_of
 from training.dataset import (
     UNKNOWN,
     Window,
@@ -36,15 +36,16 @@ from training.dataset import (
     collate,
     document_windows,
     empty_document_targets,
+    label_balanced,
     pack_sentences,
     parsed,
     read_negatives,
 )
 from training.feedback import read_extra
-from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, start_model
+from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, load_run, start_model
 from training.muon import Muon
 from training.names import invented_names, with_invented_names, with_real_names
-from training.precision import mixed_precision
+from training.precision import attention_for, mixed_precision
 from training.tokenizer import save_characters
 
 ENCODER = ROOT / "training" / "encoder"
@@ -55,11 +56,7 @@ class Data:
 
     def __init__(self, args: argparse.Namespace, table: CharacterTable) -> None:
         self.args, self.table = args, table
-        examples = load_split("train")
-        if args.fraction < 1.0:
-            groups = sorted({e.group for e in examples})
-            kept = set(random.Random(args.seed).sample(groups, int(len(groups) * args.fraction)))
-            examples = [e for e in examples if e.group in kept]
+        examples = share_of(load_split("train"), args.fraction, args.seed)
         self.extra = read_extra(args.extra)
         self.corpus = examples
         self.examples = self.corpus + self.extra
@@ -99,6 +96,8 @@ class Data:
         rng = random.Random(self.args.seed * 1000 + number)
         rows: list[Window] = []
         corpus, bank = (self._replayed(part, rng) for part in (self.corpus, self.bank))
+        if self.args.balance:
+            corpus = label_balanced(corpus, rng)
         for plain in [*corpus, *self.extra]:
             example = with_real_names(plain, self.names, rng) if rng.random() < self.args.names else plain
             if rng.random() < self.args.augment:
@@ -167,23 +166,48 @@ class Loss:
         return token + self.document_share * len(DOCUMENT_LABELS) * document
 
 
+class Teachers:
+    """Runs whose probabilities stand in for a share of the labels: distillation (Hinton et al. 2015), from one or several.
+
+    They read every batch as it is before characters are masked. Raises ValueError where a run has another tokenizer.
+    """
+
+    def __init__(self, runs: Sequence[Path], share: float, tokenizer: Path, device: str) -> None:
+        self.share, self.device = share, device
+        for run in runs:
+            if (run / "tokenizer.json").read_bytes() != tokenizer.read_bytes():
+                raise ValueError(
+                    f"teacher {run} reads other characters than {tokenizer}; it must come from one encoder"
+                )
+        self.models = [load_run(run, attention=attention_for(device)).to(device) for run in runs]
+
+    @torch.no_grad()
+    def teach(self, batch: dict[str, torch.Tensor]) -> None:
+        """Change the targets of `batch` in place; where nobody knows the stance, the teachers' counts whole."""
+        with mixed_precision(self.device):
+            logits = [model(batch["ids"], batch["mask"]) for model in self.models]
+        tokens, document = (torch.stack([pair[k].float().sigmoid() for pair in logits]).mean(0) for k in (0, 1))
+        batch["tokens"].lerp_(tokens, self.share)
+        known = batch["document"] != UNKNOWN
+        batch["document"] = torch.where(known, batch["document"].lerp(document, self.share), document)
+
+
 def to_tensors(arrays: dict[str, np.ndarray], device: str) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
-def blank_characters(batch: dict[str, np.ndarray], share: float, mask_id: int, rng: np.random.Generator) -> None:
+def blank_characters(batch: dict[str, torch.Tensor], share: float, mask_id: int, rng: np.random.Generator) -> None:
     """Replace about `share` of the characters by `[MASK]`, in runs of two, labels kept; changes `batch["ids"]` in place.
 
     With a word or two gone the rest of the sentence must carry the label, so no single word is learned by heart.
     """
-    ids = batch["ids"]
-    start = rng.random(ids.shape) < share / 2
+    ids, mask = batch["ids"], batch["mask"].cpu().numpy()
+    start = rng.random(mask.shape) < share / 2
     run = start | np.pad(start[:, :-1], ((0, 0), (1, 0)))
-    inside = batch["mask"].astype(bool)
+    inside = mask.astype(bool)
     inside[:, 0] = False
-    last = batch["mask"].sum(axis=1) - 1
-    inside[np.arange(len(ids)), last] = False
-    ids[run & inside] = mask_id
+    inside[np.arange(len(mask)), mask.sum(axis=1) - 1] = False
+    ids[torch.from_numpy(run & inside).to(ids.device)] = mask_id
 
 
 class Average:
@@ -245,10 +269,17 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
     torch.manual_seed(args.seed)
     table = load_characters(Path(args.out) / "tokenizer.json")
     data = Data(args, table)
-    model = start_model(args.base, dropout=args.dropout).to(device)
+    model = start_model(
+        args.base,
+        dropout=args.dropout,
+        attention=attention_for(device),
+        without_pretraining=args.without_pretraining,
+    ).to(device)
     if model.words is not None:
         model.words.dropout = args.word_dropout
-    mask_id, noise = mask_token(Path(args.out) / "tokenizer.json"), np.random.default_rng(args.seed)
+    tokenizer = Path(args.out) / "tokenizer.json"
+    mask_id, noise = mask_token(tokenizer), np.random.default_rng(args.seed)
+    teachers = Teachers(args.teacher, args.teacher_share, tokenizer, device) if args.teacher else None
     optimisers = make_optimisers(model, args)
     loss = Loss(args.token_weight, args.document_share, device)
     average = Average(model, args.average)
@@ -266,9 +297,10 @@ def train(args: argparse.Namespace) -> SpanDocumentModel:
                 break
             for group in (g for o in optimisers for g in o.param_groups):
                 group["lr"] = group["peak"] * rate_share(progress)
-            arrays = collate(rows_of_batch, table)
-            blank_characters(arrays, args.blank, mask_id, noise)
-            batch = to_tensors(arrays, device)
+            batch = to_tensors(collate(rows_of_batch, table), device)
+            if teachers:
+                teachers.teach(batch)
+            blank_characters(batch, args.blank, mask_id, noise)
             model.zero_grad(set_to_none=True)
             value = loss(model, batch)
             value.backward()
@@ -299,13 +331,16 @@ def save(average: Average, model: SpanDocumentModel, args: argparse.Namespace) -
     weights = {k: v.contiguous().cpu() for k, v in average.weights.items()}
     save_file(weights, out / WEIGHTS)
     model.encoder.config.save_pretrained(out)
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    (out / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False, indent=1), encoding="utf-8")
+    settings = json.dumps(vars(args), ensure_ascii=False, indent=1, default=str)
+    (out / SETTINGS).write_text(settings, encoding="utf-8")
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.finetune", description=__doc__.split("\n")[0])
     parser.add_argument("--base", default=str(ENCODER), help="encoder by folder or hub name, or an earlier run")
+    parser.add_argument(
+        "--without-pretraining", action="store_true", help="random weights in the shape of --base, for comparison"
+    )
     parser.add_argument("--out", required=True, help="run folder")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--minutes", type=float, default=0, help="stop, cooled down, after this long; 0: no limit")
@@ -333,6 +368,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--new-bank", default="", metavar="PATTERN", help="bank files (*-7?) that every epoch shows whole with --replay"
+    )
+    parser.add_argument("--balance", action="store_true", help="show documents of rare violation labels more often")
+    parser.add_argument("--teacher", type=Path, nargs="+", metavar="RUN", help="runs to distil, the mean of several")
+    parser.add_argument(
+        "--teacher-share", type=float, default=0.5, help="how much the teachers' probabilities count beside the labels"
     )
     parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
     parser.add_argument("--threads", type=int, default=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,14 @@ class Verdict:
         return self.high < -margin or self.new - self.old < -hard
 
 
-def compare(old: Sequence[Judged], new: Sequence[Judged], *, rounds: int = 200, seed: int = 5) -> list[Verdict]:
+def compare(
+    old: Sequence[Judged],
+    new: Sequence[Judged],
+    *,
+    figures: Mapping[str, Figure] = FIGURES,
+    rounds: int = 200,
+    seed: int = 5,
+) -> list[Verdict]:
     """Every figure with its paired bootstrap interval; both sequences hold the same documents in the same order."""
     members: dict[str, list[int]] = {}
     for i, judged in enumerate(old):
@@ -71,7 +78,7 @@ def compare(old: Sequence[Judged], new: Sequence[Judged], *, rounds: int = 200, 
     rng = np.random.default_rng(seed)
     samples = [[i for p in rng.integers(0, len(parts), len(parts)) for i in parts[p]] for _ in range(rounds)]
     verdicts = []
-    for name, figure in FIGURES.items():
+    for name, figure in figures.items():
         gaps = [figure([new[i] for i in rows]) - figure([old[i] for i in rows]) for rows in samples]
         low, high = np.percentile(gaps, [2.5, 97.5])
         verdicts.append(Verdict(name, figure(old), figure(new), float(low), float(high)))

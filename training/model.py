@@ -62,14 +62,24 @@ class SpanDocumentModel(nn.Module):
         return self.token_head(hidden), self.document_head(self.dropout(pooled))
 
 
-def start_model(base: str, *, dropout: float) -> SpanDocumentModel:
-    """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens, or from an earlier run."""
+def start_model(
+    base: str, *, dropout: float, attention: str = "sdpa", without_pretraining: bool = False
+) -> SpanDocumentModel:
+    """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens, or from an earlier run.
+
+    `without_pretraining` keeps the shape alone: every weight of the encoder anew and no word table, for comparison.
+    """
     if (Path(base) / SETTINGS).is_file():
-        model = load_run(Path(base))
+        model = load_run(Path(base), attention=attention)
         model.dropout.p = dropout
-        return model
-    encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
-    return SpanDocumentModel(encoder, load_words(Path(base)), dropout=dropout)
+    else:
+        encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation=attention)
+        model = SpanDocumentModel(encoder, load_words(Path(base)), dropout=dropout)
+    if without_pretraining:
+        for module in model.encoder.modules():
+            model.encoder._init_weights(module)
+        model.words = None
+    return model
 
 
 def load_run(run: Path, *, attention: str = "sdpa") -> SpanDocumentModel:
@@ -91,5 +101,5 @@ def keep_run(run: Path, folder: Path) -> None:
         shutil.copyfile(run / name, folder / name)
     settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
     # Folders of the machine it was trained on say nothing to anybody else.
-    kept = {k: v for k, v in settings.items() if k not in ("base", "out", "negatives", "extra")}
+    kept = {k: v for k, v in settings.items() if k not in ("base", "out", "negatives", "extra", "teacher")}
     (folder / SETTINGS).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

@@ -1,12 +1,14 @@
 """The whole way of a model on a tiny scale: pretrain, fine-tune any architecture, export, and score the same."""
 
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
     AutoModel,
     BertConfig,
     BertModel,
@@ -24,9 +26,10 @@ from nlp_compliance.inference.bundle import open_bundle
 from nlp_compliance.inference.runtime import Encoder
 from nlp_compliance.records import Document
 from nlp_compliance.settings import Settings
-from training import export, finetune, pretrain, words
-from training.corpus import load_sentences, load_split
-from training.dataset import parsed
+from training import export, finetune, pretrain, trials, words
+from training.corpus import LabelledSpan, load_sentences, load_split
+from training.dataset import label_balanced, parsed
+from training.deepen import deepen
 from training.muon import Muon, orthogonalised
 from training.score import TorchScorer
 from training.tokenizer import build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
@@ -74,13 +77,23 @@ def tiny_encoder(family: str, size: int):
     )  # fmt: skip
 
 
-@pytest.fixture(params=["bert", "roberta", "electra", "modernbert"])
-def base(request, tmp_path, vocabulary):
+def saved_encoder(family: str, folder, vocabulary):
     torch.manual_seed(1)
     tokenizer = build_tokenizer(vocabulary)
-    tiny_encoder(request.param, tokenizer.get_vocab_size()).save_pretrained(tmp_path / "base")
-    save_tokenizer(tokenizer, tmp_path / "base")
-    return tmp_path / "base"
+    tiny_encoder(family, tokenizer.get_vocab_size()).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(params=["bert", "roberta", "electra", "modernbert"])
+def base(request, tmp_path, vocabulary):
+    return saved_encoder(request.param, tmp_path / "base", vocabulary)
+
+
+@pytest.fixture
+def own(tmp_path, vocabulary):
+    """An encoder of the architecture that ships."""
+    return saved_encoder("modernbert", tmp_path / "base", vocabulary)
 
 
 @pytest.fixture
@@ -173,14 +186,83 @@ def test_words_do_not_depend_on_the_batch():
 
 
 def test_blanked_characters_are_inside_the_text():
-    arrays = {
-        "ids": np.tile(np.array([2, 11, 12, 13, 14, 15, 3, 0]), (400, 1)),
-        "mask": np.tile(np.array([1, 1, 1, 1, 1, 1, 1, 0]), (400, 1)),
+    batch = {
+        "ids": torch.tensor([[2, 11, 12, 13, 14, 15, 3, 0]]).repeat(400, 1),
+        "mask": torch.tensor([[1, 1, 1, 1, 1, 1, 1, 0]]).repeat(400, 1),
     }
-    finetune.blank_characters(arrays, 0.2, 4, np.random.default_rng(1))
-    blank = arrays["ids"] == 4
+    finetune.blank_characters(batch, 0.2, 4, np.random.default_rng(1))
+    blank = (batch["ids"] == 4).numpy()
     assert not blank[:, [0, 6, 7]].any()
     assert 0.1 < blank[:, 1:6].mean() < 0.3
+
+
+def test_rare_labels_are_shown_more_often_in_as_many_documents():
+    label = {name: (LabelledSpan(0, 1, name),) for name in ("false_urgency", "investment_return")}
+    common, rare = label["false_urgency"], label["investment_return"]
+    some = load_split("train")[0]
+    kinds = [common] * 160 + [rare] * 10 + [()] * 40
+    examples = [replace(some, id=str(i), spans=spans) for i, spans in enumerate(kinds)]
+    shown = [e.spans for seed in range(20) for e in label_balanced(examples, random.Random(seed))]
+    assert len(shown) == 20 * len(examples)
+    # Sixteen times as rare, so four times as often; the sum of the factors is 160 + 4 * 10 + 40 = 240 for 210 places.
+    assert shown.count(rare) / 20 == pytest.approx(4 * 10 * 210 / 240, rel=0.1)
+    assert shown.count(()) / 20 == pytest.approx(40 * 210 / 240, rel=0.1)
+
+
+def test_teachers_stand_in_for_their_share_of_the_labels(tmp_path, own, small_data):
+    run = tmp_path / "run"
+    tuned(own, run)
+    teachers = finetune.Teachers([run, run], 0.25, run / "tokenizer.json", "cpu")
+    table = finetune.load_characters(run / "tokenizer.json")
+    windows = finetune.document_windows(
+        "政府兜底，什么病都赔", (), finetune.UNKNOWN, table, owner=0, max_tokens=64, overlap=8
+    )
+    batch = finetune.to_tensors(finetune.collate(windows, table), "cpu")
+    said = TorchScorer(run).score([parsed("政府兜底，什么病都赔")])[0]
+    teachers.teach(batch)
+    probability = 1 / (1 + np.exp(-said.document))
+    expected = np.concatenate([probability[:1], 0.25 * probability[1:]])
+    np.testing.assert_allclose(batch["document"][0], expected, atol=0.01)
+    np.testing.assert_allclose(batch["tokens"][0, 1:-1], 0.25 / (1 + np.exp(-said.tokens)), atol=0.01)
+
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="other characters"):
+        finetune.Teachers([run], 0.5, tmp_path / "other.json", "cpu")
+
+
+def test_a_deeper_encoder_begins_as_the_one_it_grew_from(own, tmp_path, vocabulary):
+    encoder = AutoModel.from_pretrained(own).eval()
+    deep = deepen(encoder).eval()
+    ids = torch.tensor([[2, 11, 12, 13, 3]])
+    assert len(deep.layers) == 4
+    torch.testing.assert_close(deep(ids).last_hidden_state, encoder(ids).last_hidden_state)
+    other = AutoModel.from_pretrained(saved_encoder("bert", tmp_path / "bert", vocabulary))
+    with pytest.raises(ValueError, match="a bert cannot be deepened"):
+        deepen(other)
+
+
+def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkeypatch, small_data):
+    chosen = ("plain", "without-pretraining", "balanced", "ensemble-taught", "deeper", "deeper-taught", "quarter")
+    monkeypatch.setattr(trials, "TRIALS", {n: replace(t, share=0.5) for n, t in trials.TRIALS.items() if n in chosen})
+    disguised = {e.group for e in load_split("train") if e.disguise}
+    twins = [e for e in load_split("train") if e.group in disguised][:30]
+    monkeypatch.setattr(trials, "load_split", lambda split: twins)
+    for name, path in (("RESULTS", "trials.json"), ("PAGE", "trials.md"), ("FIGURE", "curve.png")):
+        monkeypatch.setattr(trials, name, tmp_path / path)
+    command = ["--base", str(own), "--runs", str(tmp_path / "runs"), "--threads", "1"]
+    assert trials.main([*command, "--only", *chosen]) == 0
+    weights = tmp_path / "runs" / "plain" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    assert trials.main([*command, "--only", "plain"]) == 0, "what is there is measured again and not trained again"
+    assert weights.stat().st_mtime_ns == written
+    results = json.loads((tmp_path / "trials.json").read_text("utf-8"))
+    assert list(results) == list(chosen) and results["plain"]["gap"] == [0.0, 0.0, 0.0]
+    settings = {n: json.loads((tmp_path / "runs" / n / "finetune.json").read_text("utf-8")) for n in chosen}
+    assert settings["balanced"]["balance"] and settings["without-pretraining"]["without_pretraining"]
+    assert [len(settings[n]["teacher"] or []) for n in chosen] == [0, 0, 0, 2, 0, 1, 0]
+    assert AutoConfig.from_pretrained(tmp_path / "runs" / "deeper").num_hidden_layers == 4
+    page = (tmp_path / "trials.md").read_text("utf-8")
+    assert sum(line.startswith("| ") for line in page.splitlines()) == 1 + len(chosen) and "| as it ships |" in page
 
 
 def test_replay_shows_all_of_the_extra_texts_and_a_part_of_the_corpus(tmp_path, documents, vocabulary, small_data):
@@ -217,7 +299,7 @@ def test_replay_shows_all_of_the_new_bank_files_and_a_part_of_the_others(tmp_pat
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
 def test_orthogonalised_has_singular_values_near_one(shape):
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+    values = torch.linalg.svdvals(orthogonalised(torch.randn(1, *shape)))
     assert float(values.min()) > 0.5 and float(values.max()) < 1.4
 
 
