@@ -147,8 +147,8 @@ def corpus_version() -> str:
     return digest.hexdigest()[:12]
 
 
-def write_bundle(run: Path, target: Path, *, quantise: bool = True, threads: int = 2) -> None:
-    """Make the bundle folder in place of the old one, the manifest last."""
+def write_bundle(run: Path, target: Path, *, quantise: bool = True, joined: bool = True, threads: int = 2) -> None:
+    """Make the bundle folder in place of the old one, the manifest last; `joined` with the linear model that ships."""
     target.mkdir(parents=True, exist_ok=True)
     full = run / "model.onnx"
     export_onnx(run, full)
@@ -184,7 +184,7 @@ def write_bundle(run: Path, target: Path, *, quantise: bool = True, threads: int
         **described,
         "corpus_version": corpus_version(),
         "files": files,
-        "blend": blend(calibrated, scores, held),
+        **({"blend": blend(calibrated, scores, held)} if joined else {}),
         **calibrated,
     }
     (target / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

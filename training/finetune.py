@@ -45,7 +45,7 @@ from training.feedback import read_extra
 from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, load_run, start_model
 from training.muon import Muon
 from training.names import invented_names, with_invented_names, with_real_names
-from training.precision import attention_for, mixed_precision
+from training.precision import mixed_precision
 from training.tokenizer import save_characters
 
 ENCODER = ROOT / "training" / "encoder"
@@ -179,7 +179,7 @@ class Teachers:
                 raise ValueError(
                     f"teacher {run} reads other characters than {tokenizer}; it must come from one encoder"
                 )
-        self.models = [load_run(run, attention=attention_for(device)).to(device) for run in runs]
+        self.models = [load_run(run).to(device) for run in runs]
 
     @torch.no_grad()
     def teach(self, batch: dict[str, torch.Tensor]) -> None:
@@ -263,76 +263,118 @@ def rate_share(progress: float) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.06) / 0.94)))
 
 
-def train(args: argparse.Namespace) -> SpanDocumentModel:
-    """Train and return the model with averaged weights, in evaluation mode."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(args.seed)
-    table = load_characters(Path(args.out) / "tokenizer.json")
-    data = Data(args, table)
-    model = start_model(
-        args.base,
-        dropout=args.dropout,
-        attention=attention_for(device),
-        without_pretraining=args.without_pretraining,
-    ).to(device)
-    if model.words is not None:
-        model.words.dropout = args.word_dropout
-    tokenizer = Path(args.out) / "tokenizer.json"
-    mask_id, noise = mask_token(tokenizer), np.random.default_rng(args.seed)
-    teachers = Teachers(args.teacher, args.teacher_share, tokenizer, device) if args.teacher else None
-    optimisers = make_optimisers(model, args)
-    loss = Loss(args.token_weight, args.document_share, device)
-    average = Average(model, args.average)
-    started = time.monotonic()
-    model.train()
-    for number in range(args.epochs):
-        rows = data.epoch(number)
-        batches = list(token_budget_batches(rows, args.batch_tokens, random.Random(args.seed + number)))
-        losses = []
-        for index, rows_of_batch in enumerate(tqdm(batches, desc=f"epoch {number + 1}", disable=args.quiet)):
-            progress = (number + index / len(batches)) / args.epochs
-            if args.minutes:
-                progress = max(progress, (time.monotonic() - started) / (args.minutes * 60))
-            if progress >= 1.0:
-                break
-            for group in (g for o in optimisers for g in o.param_groups):
-                group["lr"] = group["peak"] * rate_share(progress)
-            batch = to_tensors(collate(rows_of_batch, table), device)
-            if teachers:
-                teachers.teach(batch)
-            blank_characters(batch, args.blank, mask_id, noise)
-            model.zero_grad(set_to_none=True)
-            value = loss(model, batch)
-            value.backward()
-            if args.fgm:
-                adversarial_step(model, loss, batch, args.fgm)
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimiser in optimisers:
-                optimiser.step()
-            average.update(model)
-            losses.append(float(value.detach()))
-        minutes = (time.monotonic() - started) / 60
-        print(
-            json.dumps(
-                {"epoch": number + 1, "loss": round(float(np.mean(losses or [0])), 4), "minutes": round(minutes, 1)}
-            ),
-            flush=True,
-        )
-        save(average, model, args)
-        if args.minutes and minutes >= args.minutes:
-            break
-    model.load_state_dict(average.weights)
-    return model.eval()
+class Training:
+    """One run in a folder from which it can be gone on with: a run that was stopped begins again at its last whole epoch."""
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.folder = args, Path(args.out)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.manual_seed(args.seed)
+        tokenizer = self.folder / "tokenizer.json"
+        self.table = load_characters(tokenizer)
+        self.mask_id = mask_token(tokenizer)
+        model = start_model(args.base, dropout=args.dropout, without_pretraining=args.without_pretraining)
+        self.model = model.to(self.device)
+        if self.model.words is not None:
+            self.model.words.dropout = args.word_dropout
+        self.teachers = Teachers(args.teacher, args.teacher_share, tokenizer, self.device) if args.teacher else None
+        self.optimisers = make_optimisers(self.model, args)
+        self.loss = Loss(args.token_weight, args.document_share, self.device)
+        self.average = Average(self.model, args.average)
+        self.epoch, self.seconds = 0, 0.0
+        self._resume()
 
-def save(average: Average, model: SpanDocumentModel, args: argparse.Namespace) -> None:
-    """Weights as safetensors, the encoder's config, and how the run was called."""
-    out = Path(args.out)
-    weights = {k: v.contiguous().cpu() for k, v in average.weights.items()}
-    save_file(weights, out / WEIGHTS)
-    model.encoder.config.save_pretrained(out)
-    settings = json.dumps(vars(args), ensure_ascii=False, indent=1, default=str)
-    (out / SETTINGS).write_text(settings, encoding="utf-8")
+    def train(self) -> None:
+        """Train to the end and leave the averaged weights in the folder."""
+        data = Data(self.args, self.table)
+        before, started = self.seconds, time.monotonic()
+        while self.epoch < self.args.epochs and self._progress(0.0) < 1.0:
+            # Anew for every epoch, so that one that is begun again is the same.
+            torch.manual_seed(self.args.seed * 1000 + self.epoch)
+            noise = np.random.default_rng((self.args.seed, self.epoch))
+            rows = data.epoch(self.epoch)
+            batches = list(
+                token_budget_batches(rows, self.args.batch_tokens, random.Random(self.args.seed + self.epoch))
+            )
+            self.model.train()
+            losses = []
+            for index, chosen in enumerate(
+                tqdm(batches, desc=f"epoch {self.epoch + 1} of {self.args.epochs}", disable=self.args.quiet)
+            ):
+                self.seconds = before + time.monotonic() - started
+                if (progress := self._progress(index / len(batches))) >= 1.0:
+                    break
+                losses.append(self._step(chosen, progress, noise))
+            self.epoch += 1
+            said = {"epoch": self.epoch, "loss": float(np.mean(losses or [0])), "minutes": self.seconds / 60}
+            print(json.dumps({k: round(v, 4) for k, v in said.items()}), flush=True)
+            self._save()
+        self._checkpoint.unlink(missing_ok=True)
+
+    def _progress(self, share: float) -> float:
+        """How much of the run is behind, by epochs or by time, whichever is further; from 0 to 1."""
+        progress = (self.epoch + share) / self.args.epochs
+        return max(progress, self.seconds / (self.args.minutes * 60)) if self.args.minutes else progress
+
+    def _step(self, rows: Sequence[Window], progress: float, noise: np.random.Generator) -> float:
+        """One update of the weights; the loss before it."""
+        for group in (g for o in self.optimisers for g in o.param_groups):
+            group["lr"] = group["peak"] * rate_share(progress)
+        batch = to_tensors(collate(rows, self.table), self.device)
+        if self.teachers:
+            self.teachers.teach(batch)
+        blank_characters(batch, self.args.blank, self.mask_id, noise)
+        self.model.zero_grad(set_to_none=True)
+        value = self.loss(self.model, batch)
+        value.backward()
+        if self.args.fgm:
+            adversarial_step(self.model, self.loss, batch, self.args.fgm)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.average.update(self.model)
+        return float(value.detach())
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _settings(self) -> str:
+        return json.dumps(vars(self.args), ensure_ascii=False, indent=1, default=str)
+
+    def _save(self) -> None:
+        """Weights as safetensors, the encoder's config and how the run was called; the checkpoint last and by rename."""
+        save_file({k: v.contiguous().cpu() for k, v in self.average.weights.items()}, self.folder / WEIGHTS)
+        self.model.encoder.config.save_pretrained(self.folder)
+        (self.folder / SETTINGS).write_text(self._settings(), encoding="utf-8")
+        temporary = self._checkpoint.with_suffix(".tmp")
+        state = {
+            "settings": self._settings(),
+            "model": self.model.state_dict(),
+            "average": self.average.weights,
+            "steps": self.average.steps,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
+        torch.save(state, temporary)
+        temporary.replace(self._checkpoint)
+
+    def _resume(self) -> None:
+        if not self._checkpoint.exists():
+            return
+        saved = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        if saved["settings"] != self._settings():
+            raise ValueError(
+                f"{self.folder} holds a stopped run with other options ({self.folder / SETTINGS}); "
+                f"call it with the same ones to go on, or remove {self._checkpoint} to begin anew"
+            )
+        self.model.load_state_dict(saved["model"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.average.weights, self.average.steps = saved["average"], saved["steps"]
+        self.epoch, self.seconds = saved["epoch"], saved["seconds"]
+        print(f"resumed after epoch {self.epoch}", flush=True)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -341,7 +383,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--without-pretraining", action="store_true", help="random weights in the shape of --base, for comparison"
     )
-    parser.add_argument("--out", required=True, help="run folder")
+    parser.add_argument("--out", required=True, help="run folder; a stopped run goes on when called again")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--minutes", type=float, default=0, help="stop, cooled down, after this long; 0: no limit")
     parser.add_argument("--rate", type=float, default=3e-4, help="peak learning rate of the encoder")
@@ -387,7 +429,7 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     save_characters(args.base, out)
-    train(args)
+    Training(args).train()
     return 0
 
 

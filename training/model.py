@@ -62,18 +62,16 @@ class SpanDocumentModel(nn.Module):
         return self.token_head(hidden), self.document_head(self.dropout(pooled))
 
 
-def start_model(
-    base: str, *, dropout: float, attention: str = "sdpa", without_pretraining: bool = False
-) -> SpanDocumentModel:
+def start_model(base: str, *, dropout: float, without_pretraining: bool = False) -> SpanDocumentModel:
     """A model to fine-tune from any encoder, by folder or hub name, that `AutoModel` opens, or from an earlier run.
 
     `without_pretraining` keeps the shape alone: every weight of the encoder anew and no word table, for comparison.
     """
     if (Path(base) / SETTINGS).is_file():
-        model = load_run(Path(base), attention=attention)
+        model = load_run(Path(base))
         model.dropout.p = dropout
     else:
-        encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation=attention)
+        encoder = AutoModel.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa")
         model = SpanDocumentModel(encoder, load_words(Path(base)), dropout=dropout)
     if without_pretraining:
         for module in model.encoder.modules():

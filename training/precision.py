@@ -17,12 +17,3 @@ def mixed_precision(device: str) -> torch.autocast:
 def has_bfloat16(device: str) -> bool:
     """Whether `device` ("cuda" or "cpu") multiplies bfloat16 faster than float32."""
     return torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
-
-
-def attention_for(device: str) -> str:
-    """Name of the attention that trains fastest, as `transformers` calls it.
-
-    The fused kernel of processors multiplies without the bfloat16 units on its way back: written out, a step of the
-    shipped shape takes 0.9 of its time.
-    """
-    return "eager" if device == "cpu" and has_bfloat16(device) else "sdpa"

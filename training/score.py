@@ -1,4 +1,4 @@
-"""Score corpus documents with a trained model in torch or with an exported bundle; both give the same record."""
+"""Score documents with a trained model in torch; the record is that of an exported bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.model import load_run
 
 
 class TorchScorer:
-    """Logits of the trained network, one window after another; slow and exact, for calibration and parity tests."""
+    """Logits of the trained network, one window after another; slow and exact, to hold an export against."""
 
     def __init__(self, run: Path, *, max_tokens: int = 256, overlap: int = 64) -> None:
         self.table = load_characters(run / "tokenizer.json")

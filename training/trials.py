@@ -1,7 +1,7 @@
 """What helps the reader, tried one change at a time: `python -m training.trials` trains, measures and writes `docs/trials.md`.
 
-Every trial fine-tunes on the same eighth of the training groups for two epochs, or on another share for the learning
-curve, and is exported like the bundle that ships. All are measured on the validation split by the encoder alone; their
+Every trial fine-tunes for two epochs, on the same eighth of the training groups or on another share, and is exported like
+the bundle that ships. All are measured on the validation split by the encoder alone; their
 thresholds were chosen there too, for all in the same way. The test split is not touched: a trial is there to choose by.
 A trial whose folder exists is not trained again, so the command can be stopped and called again.
 """
@@ -34,34 +34,40 @@ COMMON = (
     *("--names", "0.4", "--crowds", "0.08", "--batch-tokens", "4096"),
 )
 F1 = "macro F1, 12 violation labels"
-PLAIN, DEEPER = "plain", "deeper"
+PLAIN, SIXTEENTH, DEEPER = "plain", "sixteenth", "deeper"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run: `options` beside COMMON, `share` of the training groups, `teachers` among the earlier trials."""
+    """One run: `options` beside COMMON, `share` of the training groups, `teachers` among the earlier trials.
+
+    `beside` is the trial on the same texts that it is compared with.
+    """
 
     title: str
     options: tuple[str, ...] = ()
     share: float = 0.125
     teachers: tuple[str, ...] = ()
+    beside: str = PLAIN
 
 
 TRIALS: dict[str, Trial] = {
-    PLAIN: Trial("as it ships"),
+    PLAIN: Trial("as it ships, an eighth of the groups"),
     "without-pretraining": Trial("random weights in place of the encoder, no word table", ("--without-pretraining",)),
     "balanced": Trial("label-balanced sampling (`--balance`)", ("--balance",)),
     "ensemble-taught": Trial(
         "taught by the plain and the balanced one, the mean of their probabilities (`--teacher`)",
         teachers=(PLAIN, "balanced"),
     ),
-    DEEPER: Trial("twice the layers (`training.deepen`)"),
-    "deeper-taught": Trial("taught by the deeper encoder (`--teacher`)", teachers=(DEEPER,)),
-    "sixteenth": Trial("a sixteenth of the groups", share=0.0625),
-    "quarter": Trial("a quarter of the groups", share=0.25),
-    "whole": Trial("all groups", share=1.0),
+    SIXTEENTH: Trial("as it ships, a sixteenth of the groups", share=0.0625),
+    DEEPER: Trial("twice the layers (`training.deepen`), a sixteenth", share=0.0625, beside=SIXTEENTH),
+    "deeper-taught": Trial(
+        "taught by that deeper encoder, a sixteenth", share=0.0625, teachers=(DEEPER,), beside=SIXTEENTH
+    ),
+    "quarter": Trial("as it ships, a quarter of the groups", share=0.25),
+    "whole": Trial("as it ships, all groups", share=1.0),
 }
-CURVE = ("sixteenth", PLAIN, "quarter", "whole")
+CURVE = (SIXTEENTH, PLAIN, "quarter", "whole")
 
 
 def train(name: str, base: Path, runs: Path, threads: int) -> None:
@@ -69,7 +75,7 @@ def train(name: str, base: Path, runs: Path, threads: int) -> None:
     trial = TRIALS[name]
     run = runs / name
     if not run.exists():
-        # A run that was stopped leaves its folder under another name and is begun anew.
+        # Under another name until it is whole; a run that was stopped goes on from there.
         part = run.with_name(run.name + ".part")
         options = [*COMMON, *trial.options, "--fraction", str(trial.share), "--threads", str(threads)]
         if trial.teachers:
@@ -80,18 +86,18 @@ def train(name: str, base: Path, runs: Path, threads: int) -> None:
         finetune.main(["--base", str(base), "--out", str(part), *options])
         part.rename(run)
     if not (run / "bundle" / "manifest.json").is_file():
-        export.write_bundle(run, run / "bundle", threads=threads)
+        export.write_bundle(run, run / "bundle", joined=False, threads=threads)
 
 
 def measure(names: Sequence[str], runs: Path, held: Sequence[Example]) -> dict[str, dict[str, Any]]:
-    """Figures of every trial by the encoder alone, and how its F1 differs from the plain trial's on the same texts."""
+    """Figures of every trial by the encoder alone, and how its F1 differs from that of the trial it stands beside."""
     examples = load_split("train")
     out: dict[str, dict[str, Any]] = {}
-    plain: list[Judged] = []
+    judged_by: dict[str, list[Judged]] = {}
     for name in names:
         judged = judge(build_checker(Settings(detectors=("model",), bundle=runs / name / "bundle")), held)
-        plain = plain or judged
-        gap: Verdict = compare(plain, judged, figures={F1: FIGURES[F1]})[0]
+        judged_by[name] = judged
+        gap: Verdict = compare(judged_by[TRIALS[name].beside], judged, figures={F1: FIGURES[F1]})[0]
         out[name] = {
             "documents": len(share_of(examples, TRIALS[name].share, finetune.make_parser().get_default("seed"))),
             "figures": asdict(figures(judged)),
@@ -104,7 +110,7 @@ def measure(names: Sequence[str], runs: Path, held: Sequence[Example]) -> dict[s
 def trial_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Markdown rows, one trial each, in the order of TRIALS."""
     lines = [
-        "| trial | documents | F1, 12 labels | beside plain, 95% | contrast groups right | characters of spans | "
+        "| trial | documents | F1, 12 labels | beside the same without, 95% | contrast groups right | characters of spans | "
         "false alarms, promotion without violation | recall, disguised |",
         "|---|--:|--:|---|--:|--:|--:|--:|",
     ]
@@ -112,7 +118,7 @@ def trial_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if name not in results:
             continue
         f, (gap, low, high) = results[name]["figures"], results[name]["gap"]
-        beside = "–" if name == PLAIN else f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
+        beside = "–" if name in CURVE else f"{gap:+.3f} ({low:+.3f} to {high:+.3f})"
         contrast = f["contrast"]
         lines.append(
             f"| {trial.title} | {results[name]['documents']:,} | {f['violations']:.3f} | {beside} | "
@@ -120,6 +126,20 @@ def trial_table(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{f['false_alarms_compliant']:.3f} | {f['disguise_changed']:.3f} |"
         )
     return lines
+
+
+def trial_lines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What docs/evaluation.md says of the trials."""
+    return [
+        "## In training (validation)",
+        "",
+        "The encoder alone against the same without pretraining, and what else was tried: [trials](trials.md), made by",
+        "`python -m training.trials`, the encoder alone after two epochs.",
+        "",
+        *trial_table(results),
+        "",
+        "![learning curve of the encoder](figures/learning-curve-encoder.png)",
+    ]
 
 
 def write_page(results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -135,11 +155,11 @@ def write_page(results: Mapping[str, Mapping[str, Any]]) -> None:
     lines = [
         "# Trials",
         "",
-        "Made by `python -m training.trials`: every row is one fine-tuning from `training/encoder` for two epochs on the same",
+        "Made by `python -m training.trials`: every row is one fine-tuning from `training/encoder` for two epochs on an",
         f"eighth of the training groups unless it says otherwise, with `{' '.join(COMMON)}`, without",
         "label-free passages. The encoder alone, int8, on the validation split; its thresholds were chosen there too, for all",
-        "in the same way. *Beside plain*: difference of F1 with its 95% interval, resampling groups in pairs; what another",
-        "order of the texts would change by itself is not in it.",
+        "in the same way. *Beside the same without*: F1 less that of the plain run on the same texts, with its 95% interval,",
+        "resampling groups in pairs; what another order of the texts would change by itself is not in it.",
         "",
         *trial_table(results),
         "",
@@ -161,8 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         train(name, args.base, args.runs, args.threads)
     if not args.train_only:
         done = [n for n in TRIALS if (args.runs / n / "bundle" / "manifest.json").is_file()]
-        if PLAIN not in done:
-            parser.error(f"the {PLAIN} trial is missing in {args.runs}; the others are measured beside it")
+        if lacking := {TRIALS[n].beside for n in done} - set(done):
+            parser.error(f"{', '.join(sorted(lacking))}: missing in {args.runs}; others are measured beside it")
         results = measure(done, args.runs, load_split("validation"))
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         write_page(results)

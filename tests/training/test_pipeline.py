@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -241,8 +242,36 @@ def test_a_deeper_encoder_begins_as_the_one_it_grew_from(own, tmp_path, vocabula
         deepen(other)
 
 
+def test_a_stopped_run_ends_as_one_that_was_not_stopped(own, tmp_path, monkeypatch, small_data, capsys):
+    def command(out):
+        options = ["--epochs", "3", "--quiet", "--muon", "1e-3", "--threads", "1", "--fraction", "0.3"]
+        return ["--base", str(own), "--out", str(tmp_path / out), *options]
+
+    assert finetune.main(command("whole")) == 0
+    step, calls = finetune.Training._step, []
+
+    def stopped(self, rows, progress, noise):
+        calls.append(progress)
+        if progress > 0.5:
+            raise KeyboardInterrupt
+        return step(self, rows, progress, noise)
+
+    monkeypatch.setattr(finetune.Training, "_step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.main(command("run"))
+    monkeypatch.setattr(finetune.Training, "_step", step)
+    with pytest.raises(ValueError, match="other options"):
+        finetune.main([*command("run"), "--seed", "2"])
+    capsys.readouterr()
+    assert finetune.main(command("run")) == 0
+    assert "resumed after epoch 1" in capsys.readouterr().out
+    whole, run = (load_file(tmp_path / out / "model.safetensors") for out in ("whole", "run"))
+    assert max(float((whole[n] - run[n]).abs().max()) for n in whole if whole[n].is_floating_point()) < 1e-6
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
 def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkeypatch, small_data):
-    chosen = ("plain", "without-pretraining", "balanced", "ensemble-taught", "deeper", "deeper-taught", "quarter")
+    chosen = ("plain", "without-pretraining", "balanced", "ensemble-taught", "sixteenth", "deeper", "deeper-taught")
     monkeypatch.setattr(trials, "TRIALS", {n: replace(t, share=0.5) for n, t in trials.TRIALS.items() if n in chosen})
     disguised = {e.group for e in load_split("train") if e.disguise}
     twins = [e for e in load_split("train") if e.group in disguised][:30]
@@ -259,10 +288,13 @@ def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkey
     assert list(results) == list(chosen) and results["plain"]["gap"] == [0.0, 0.0, 0.0]
     settings = {n: json.loads((tmp_path / "runs" / n / "finetune.json").read_text("utf-8")) for n in chosen}
     assert settings["balanced"]["balance"] and settings["without-pretraining"]["without_pretraining"]
-    assert [len(settings[n]["teacher"] or []) for n in chosen] == [0, 0, 0, 2, 0, 1, 0]
+    assert [len(settings[n]["teacher"] or []) for n in chosen] == [0, 0, 0, 2, 0, 0, 1]
     assert AutoConfig.from_pretrained(tmp_path / "runs" / "deeper").num_hidden_layers == 4
     page = (tmp_path / "trials.md").read_text("utf-8")
-    assert sum(line.startswith("| ") for line in page.splitlines()) == 1 + len(chosen) and "| as it ships |" in page
+    assert (
+        sum(line.startswith("| ") for line in page.splitlines()) == 1 + len(chosen)
+        and "| as it ships, an eighth of the groups |" in page
+    )
 
 
 def test_replay_shows_all_of_the_extra_texts_and_a_part_of_the_corpus(tmp_path, documents, vocabulary, small_data):
