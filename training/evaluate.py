@@ -23,7 +23,6 @@ from training.dataset import parsed, read_negatives
 from training.judged import Figures, Judged, disguise_rows, figures, genre_rows, judge, label_rows, series_rows
 from training.metrics import indicator
 from training.plots import label_plot, reliability_plot
-from training.trials import RESULTS, trial_lines
 
 FIGURES = ROOT / "docs" / "figures"
 SYSTEMS: dict[str, tuple[str, ...]] = {
@@ -198,6 +197,8 @@ def draw(judged: Sequence[Judged], folder: Path) -> list[str]:
         "![reliability of the stated probabilities](figures/reliability.png)",
         "![F1 of every label with its interval](figures/labels.png)",
         *(["![learning curve](figures/learning-curve.png)"] if (folder / "learning-curve.png").is_file() else []),
+        "",
+        "The encoder without pretraining, its learning curve and what else was tried: [trials](trials.md), on validation.",
     ]
 
 
@@ -247,8 +248,6 @@ def main(argv: list[str] | None = None) -> int:
     extra = ["", "## Speed in this run", "", *speed_table(seconds, sum(len(e.text) for e in examples))]
     if args.alarms:
         extra += ["", "## Label-free public text", "", alarm_line(checker_for(SYSTEMS[shipped]), args.alarms)]
-    if RESULTS.is_file():
-        extra += ["", *trial_lines(json.loads(RESULTS.read_text(encoding="utf-8")))]
     whole = args.split == "test" and not args.series
     target = args.out or (ROOT / "docs" / "evaluation.md" if whole else Path("/dev/stdout"))
     if whole and not args.out:

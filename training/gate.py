@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from nlp_compliance.records import CATEGORY_LABELS, MISSING_LABELS, VIOLATION_LA
 from nlp_compliance.settings import Settings
 from training.corpus import Example, load_split
 from training.judged import Judged, alarm_rate, categories, judge
-from training.metrics import indicator, macro_f1
+from training.metrics import indicator, macro_f1, resampled
 
 Figure = Callable[[Sequence[Judged]], float]
 
@@ -62,23 +62,11 @@ class Verdict:
         return self.high < -margin or self.new - self.old < -hard
 
 
-def compare(
-    old: Sequence[Judged],
-    new: Sequence[Judged],
-    *,
-    figures: Mapping[str, Figure] = FIGURES,
-    rounds: int = 200,
-    seed: int = 5,
-) -> list[Verdict]:
+def compare(old: Sequence[Judged], new: Sequence[Judged], *, rounds: int = 200) -> list[Verdict]:
     """Every figure with its paired bootstrap interval; both sequences hold the same documents in the same order."""
-    members: dict[str, list[int]] = {}
-    for i, judged in enumerate(old):
-        members.setdefault(judged.example.group, []).append(i)
-    parts = list(members.values())
-    rng = np.random.default_rng(seed)
-    samples = [[i for p in rng.integers(0, len(parts), len(parts)) for i in parts[p]] for _ in range(rounds)]
+    samples = list(resampled([j.example.group for j in old], rounds=rounds))
     verdicts = []
-    for name, figure in figures.items():
+    for name, figure in FIGURES.items():
         gaps = [figure([new[i] for i in rows]) - figure([old[i] for i in rows]) for rows in samples]
         low, high = np.percentile(gaps, [2.5, 97.5])
         verdicts.append(Verdict(name, figure(old), figure(new), float(low), float(high)))
