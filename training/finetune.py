@@ -13,15 +13,17 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from nlp_compliance.inference.bundle import DOCUMENT_LABELS
@@ -51,8 +53,8 @@ from training.tokenizer import save_characters
 ENCODER = ROOT / "training" / "encoder"
 
 
-class Data:
-    """Everything an epoch is drawn from; `epoch(n)` is deterministic in seed and n."""
+class Data(Dataset[list[list[Window]]]):
+    """Everything an epoch is drawn from; `self[n]`, the batches of epoch n, is deterministic in seed and n."""
 
     def __init__(self, args: argparse.Namespace, table: CharacterTable) -> None:
         self.args, self.table = args, table
@@ -91,6 +93,10 @@ class Data:
     def _negative(self, text: str) -> Window:
         ids = self.table.encode(parsed(text).normal[: self.args.max_tokens - 2])
         return Window(ids, np.zeros((len(ids), len(SPAN_LABELS)), dtype=np.int8), empty_document_targets(0.0), 0, 0.5)
+
+    def __getitem__(self, number: int) -> list[list[Window]]:
+        rng = random.Random(self.args.seed + number)
+        return list(token_budget_batches(self.epoch(number), self.args.batch_tokens, rng))
 
     def epoch(self, number: int) -> list[Window]:
         rng = random.Random(self.args.seed * 1000 + number)
@@ -192,22 +198,25 @@ class Teachers:
         batch["document"] = torch.where(known, batch["document"].lerp(document, self.share), document)
 
 
+def _as_it_is(batches: list[list[Window]]) -> list[list[Window]]:
+    return batches
+
+
 def to_tensors(arrays: dict[str, np.ndarray], device: str) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
-def blank_characters(batch: dict[str, torch.Tensor], share: float, mask_id: int, rng: np.random.Generator) -> None:
-    """Replace about `share` of the characters by `[MASK]`, in runs of two, labels kept; changes `batch["ids"]` in place.
+def blanks(mask: npt.NDArray[np.int64], share: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Where about `share` of the characters are to give way to `[MASK]`, in runs of two; shape of `mask` (rows, tokens).
 
     With a word or two gone the rest of the sentence must carry the label, so no single word is learned by heart.
     """
-    ids, mask = batch["ids"], batch["mask"].cpu().numpy()
     start = rng.random(mask.shape) < share / 2
     run = start | np.pad(start[:, :-1], ((0, 0), (1, 0)))
     inside = mask.astype(bool)
     inside[:, 0] = False
     inside[np.arange(len(mask)), mask.sum(axis=1) - 1] = False
-    ids[torch.from_numpy(run & inside).to(ids.device)] = mask_id
+    return run & inside
 
 
 class Average:
@@ -221,8 +230,8 @@ class Average:
     def update(self, model: nn.Module) -> None:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in model.named_parameters():
-            self.weights[name].lerp_(value, 1 - decay)
+        parameters = dict(model.named_parameters())
+        torch._foreach_lerp_([self.weights[name] for name in parameters], list(parameters.values()), 1 - decay)
 
 
 def adversarial_step(model: SpanDocumentModel, loss: Loss, batch: dict[str, torch.Tensor], epsilon: float) -> None:
@@ -288,16 +297,14 @@ class Training:
         """Train to the end and leave the averaged weights in the folder."""
         data = Data(self.args, self.table)
         before, started = self.seconds, time.monotonic()
-        while self.epoch < self.args.epochs and self._progress(0.0) < 1.0:
+        for batches in self._epochs(data):
+            if self._progress(0.0) >= 1.0:
+                break
             # Anew for every epoch, so that one that is begun again is the same.
             torch.manual_seed(self.args.seed * 1000 + self.epoch)
             noise = np.random.default_rng((self.args.seed, self.epoch))
-            rows = data.epoch(self.epoch)
-            batches = list(
-                token_budget_batches(rows, self.args.batch_tokens, random.Random(self.args.seed + self.epoch))
-            )
             self.model.train()
-            losses = []
+            losses: list[torch.Tensor] = []
             for index, chosen in enumerate(
                 tqdm(batches, desc=f"epoch {self.epoch + 1} of {self.args.epochs}", disable=self.args.quiet)
             ):
@@ -306,24 +313,39 @@ class Training:
                     break
                 losses.append(self._step(chosen, progress, noise))
             self.epoch += 1
-            said = {"epoch": self.epoch, "loss": float(np.mean(losses or [0])), "minutes": self.seconds / 60}
+            loss = float(torch.stack(losses).mean()) if losses else 0.0
+            said = {"epoch": self.epoch, "loss": loss, "minutes": self.seconds / 60}
             print(json.dumps({k: round(v, 4) for k, v in said.items()}), flush=True)
             self._save()
         self._checkpoint.unlink(missing_ok=True)
+
+    def _epochs(self, data: Data) -> Iterable[list[list[Window]]]:
+        """The batches of what is left of the run, made ahead by other processes where a GPU would wait for them."""
+        workers = (2 if self.device == "cuda" else 0) if self.args.workers is None else self.args.workers
+        return DataLoader(
+            data,
+            batch_size=None,
+            sampler=range(self.epoch, self.args.epochs),
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            prefetch_factor=1 if workers else None,
+        )
 
     def _progress(self, share: float) -> float:
         """How much of the run is behind, by epochs or by time, whichever is further; from 0 to 1."""
         progress = (self.epoch + share) / self.args.epochs
         return max(progress, self.seconds / (self.args.minutes * 60)) if self.args.minutes else progress
 
-    def _step(self, rows: Sequence[Window], progress: float, noise: np.random.Generator) -> float:
-        """One update of the weights; the loss before it."""
+    def _step(self, rows: Sequence[Window], progress: float, noise: np.random.Generator) -> torch.Tensor:
+        """One update of the weights; the loss before it, left on the device, so that a GPU is not waited for."""
         for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = group["peak"] * rate_share(progress)
-        batch = to_tensors(collate(rows, self.table), self.device)
+        arrays = collate(rows, self.table)
+        batch = to_tensors(arrays, self.device)
         if self.teachers:
             self.teachers.teach(batch)
-        blank_characters(batch, self.args.blank, self.mask_id, noise)
+        blank = torch.from_numpy(blanks(arrays["mask"], self.args.blank, noise)).to(self.device)
+        batch["ids"].masked_fill_(blank, self.mask_id)
         self.model.zero_grad(set_to_none=True)
         value = self.loss(self.model, batch)
         value.backward()
@@ -333,7 +355,7 @@ class Training:
         for optimiser in self.optimisers:
             optimiser.step()
         self.average.update(self.model)
-        return float(value.detach())
+        return value.detach()
 
     @property
     def _checkpoint(self) -> Path:
@@ -418,6 +440,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fraction", type=float, default=1.0, help="share of training groups, for learning curves")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--workers", type=int, help="processes that make epochs ahead; default: 2 with a GPU, otherwise none"
+    )
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--quiet", action="store_true")
     return parser

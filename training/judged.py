@@ -40,9 +40,7 @@ class Judged:
 
     @property
     def truth(self) -> frozenset[str]:
-        return frozenset(
-            {s.label for s in self.example.spans if s.label in VIOLATION_LABELS} | set(self.example.missing)
-        )
+        return true_labels(self.example)
 
     def found_spans(self, labels: Sequence[str]) -> list[tuple[int, int, str]]:
         findings = [
@@ -54,6 +52,11 @@ class Judged:
 
     def true_spans(self, labels: Sequence[str]) -> list[tuple[int, int, str]]:
         return [(s.start, s.end, s.label) for s in self.example.spans if s.label in labels]
+
+
+def true_labels(example: Example) -> frozenset[str]:
+    """The violation labels that a document carries, `missing_*` among them."""
+    return frozenset({s.label for s in example.spans if s.label in VIOLATION_LABELS} | set(example.missing))
 
 
 def judge(checker: Checker, examples: Sequence[Example]) -> list[Judged]:
