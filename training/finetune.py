@@ -386,7 +386,7 @@ class Training:
         if not self._checkpoint.exists():
             return
         saved = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
-        if saved["settings"] != self._settings():
+        if _same_run(saved["settings"]) != _same_run(self._settings()):
             raise ValueError(
                 f"{self.folder} holds a stopped run with other options ({self.folder / SETTINGS}); "
                 f"call it with the same ones to go on, or remove {self._checkpoint} to begin anew"
@@ -397,6 +397,11 @@ class Training:
         self.average.weights, self.average.steps = saved["average"], saved["steps"]
         self.epoch, self.seconds = saved["epoch"], saved["seconds"]
         print(f"resumed after epoch {self.epoch}", flush=True)
+
+
+def _same_run(settings: str) -> dict[str, Any]:
+    """What decides how a run ends; the rest may change where it goes on, on a machine with more cores, say."""
+    return {k: v for k, v in json.loads(settings).items() if k not in ("threads", "workers", "quiet")}
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -259,7 +259,8 @@ def test_a_stopped_run_ends_as_one_that_was_not_stopped(own, tmp_path, monkeypat
     with pytest.raises(ValueError, match="other options"):
         finetune.main([*command("run"), "--seed", "2"])
     capsys.readouterr()
-    assert finetune.main(command("run")) == 0
+    # Where it goes on, on a machine with more cores, say, the epochs may be made by other processes.
+    assert finetune.main([*command("run"), "--workers", "1"]) == 0
     assert "resumed after epoch 1" in capsys.readouterr().out
     whole, run = (load_file(tmp_path / out / "model.safetensors") for out in ("whole", "run"))
     assert max(float((whole[n] - run[n]).abs().max()) for n in whole if whole[n].is_floating_point()) < 1e-6
@@ -267,8 +268,8 @@ def test_a_stopped_run_ends_as_one_that_was_not_stopped(own, tmp_path, monkeypat
 
 
 def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkeypatch, small_data):
-    chosen = ("plain", "without-pretraining", "balanced", "ensemble-taught", "deeper", "deeper-taught", "sixteenth")
-    assert " ".join(trials.COMMON) in (trials.ROOT / "Makefile").read_text("utf-8"), "the trials train as `make train`"
+    chosen = ("plain", "without-pretraining", "balanced", "ensemble-taught", "sixteenth", "deeper", "deeper-taught")
+    assert " ".join(trials.RECIPE) in (trials.ROOT / "Makefile").read_text("utf-8"), "one trains as `make train`"
     monkeypatch.setattr(trials, "TRIALS", {n: replace(t, share=0.5) for n, t in trials.TRIALS.items() if n in chosen})
     disguised = {e.group for e in load_split("train") if e.disguise}
     twins = [e for e in load_split("train") if e.group in disguised][:30]
@@ -289,12 +290,12 @@ def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkey
     }
     settings = {n: json.loads((tmp_path / "runs" / n / "finetune.json").read_text("utf-8")) for n in chosen}
     assert settings["balanced"]["balance"] and settings["without-pretraining"]["without_pretraining"]
-    assert [len(settings[n]["teacher"] or []) for n in chosen] == [0, 0, 0, 2, 0, 1, 0]
+    assert [len(settings[n]["teacher"] or []) for n in chosen] == [0, 0, 0, 2, 0, 0, 1]
     assert AutoConfig.from_pretrained(tmp_path / "runs" / "deeper").num_hidden_layers == 4
     page = (tmp_path / "trials.md").read_text("utf-8")
     assert (
         sum(line.startswith("| ") for line in page.splitlines()) == 2 + len(chosen)
-        and "| plain, a quarter of the groups |" in page
+        and "| plain, an eighth of the groups |" in page
     )
 
 
