@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +77,11 @@ def gap_interval(
     groups: Sequence[str],
     *,
     rounds: int = 300,
+    score: Callable[[npt.NDArray[np.bool_], npt.NDArray[np.bool_]], float] = macro_f1,
 ) -> tuple[float, float]:
-    """95% interval of the macro F1 of `new` less that of `old` on the same documents, resampled in pairs."""
+    """95% interval of the score of `new` less that of `old` on the same documents, resampled in pairs."""
     return _middle(
-        [
-            macro_f1(new[rows], truth[rows]) - macro_f1(old[rows], truth[rows])
-            for rows in resampled(groups, rounds=rounds)
-        ]
+        [score(new[rows], truth[rows]) - score(old[rows], truth[rows]) for rows in resampled(groups, rounds=rounds)]
     )
 
 
