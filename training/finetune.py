@@ -40,6 +40,7 @@ from training.dataset import (
     empty_document_targets,
     label_balanced,
     pack_sentences,
+    padded_length,
     parsed,
     read_negatives,
 )
@@ -138,14 +139,11 @@ class Data(Dataset[list[list[Window]]]):
 
 def token_budget_batches(rows: Sequence[Window], budget: int, rng: random.Random) -> Iterator[list[Window]]:
     """Batches of rows of like length whose padded size stays under `budget` tokens, in random order."""
-    ordered = sorted(rows, key=lambda r: len(r.ids) + rng.random() * 24)
+    ordered = sorted(rows, key=lambda r: (padded_length(r), rng.random()))
     batches: list[list[Window]] = []
-    longest = 0
     for row in ordered:
-        longest = max(longest, len(row.ids) + 2)
-        if not batches or longest * (len(batches[-1]) + 1) > budget:
+        if not batches or padded_length(row) * (len(batches[-1]) + 1) > budget:
             batches.append([])
-            longest = len(row.ids) + 2
         batches[-1].append(row)
     rng.shuffle(batches)
     yield from batches

@@ -193,6 +193,22 @@ def test_blanked_characters_are_inside_the_text():
     assert 0.1 < blank[:, 1:6].mean() < 0.3
 
 
+def test_batches_hold_every_window_once_in_few_shapes_and_keep_the_budget():
+    rng = np.random.default_rng(3)
+    labels = finetune.empty_document_targets(0.0)
+    rows = [
+        finetune.Window(np.zeros(n, dtype=np.int64), np.zeros((n, len(finetune.SPAN_LABELS)), dtype=np.int8), labels, i)
+        for i, n in enumerate(rng.integers(1, 255, 3000))
+    ]
+    batches = list(finetune.token_budget_batches(rows, 4096, random.Random(1)))
+    assert sorted(r.owner for batch in batches for r in batch) == list(range(3000))
+    table = finetune.load_characters(finetune.ENCODER / "tokenizer.json")
+    shapes = {finetune.collate(batch, table)["ids"].shape for batch in batches}
+    assert all(count * length <= 4096 for count, length in shapes)
+    # One shape for each of the sixteen lengths, and what is left over where one length gives way to the next.
+    assert {length for _, length in shapes} == set(range(16, 257, 16)) and len(shapes) <= 3 * 16
+
+
 def test_rare_labels_are_shown_more_often_in_as_many_documents():
     label = {name: (LabelledSpan(0, 1, name),) for name in ("false_urgency", "investment_return")}
     common, rare = label["false_urgency"], label["investment_return"]
@@ -220,7 +236,9 @@ def test_teachers_stand_in_for_their_share_of_the_labels(tmp_path, own, small_da
     probability = 1 / (1 + np.exp(-said.document))
     expected = np.concatenate([probability[:1], 0.25 * probability[1:]])
     np.testing.assert_allclose(batch["document"][0], expected, atol=0.01)
-    np.testing.assert_allclose(batch["tokens"][0, 1:-1], 0.25 / (1 + np.exp(-said.tokens)), atol=0.01)
+    np.testing.assert_allclose(
+        batch["tokens"][0, 1 : len(said.tokens) + 1], 0.25 / (1 + np.exp(-said.tokens)), atol=0.01
+    )
 
     (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="other characters"):
