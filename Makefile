@@ -54,7 +54,7 @@ corpus: $(VENV)/.development
 baseline: $(VENV)/.development
 	$(RUN) -m training.baseline
 
-# From the pretrained encoder in training/encoder; some six hours on two cores with bfloat16 units, ten without, minutes on a GPU.
+# From the pretrained encoder in training/encoder; some five hours on two cores with bfloat16 units, eight or nine without, minutes on a GPU.
 train: $(VENV)/.development
 	$(RUN) -m training.finetune --out runs/finetune --rate 4e-4 --muon 8e-4 --blank 0.08 --augment 0.45 --batch-tokens 10240 --epochs 9
 	$(RUN) -m training.export --run runs/finetune
