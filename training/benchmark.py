@@ -46,7 +46,7 @@ def _window(ids: np.ndarray, label: int) -> Window:
 
 
 def tensors(rows: Sequence[Window], table: CharacterTable) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids and mask of shape (rows, longest + 2) and the labels."""
+    """Ids and mask of shape (rows, longest), padded as `collate` does, and the labels."""
     arrays = collate(rows, table)
     return torch.from_numpy(arrays["ids"]), torch.from_numpy(arrays["mask"]), torch.tensor([r.owner for r in rows])
 
