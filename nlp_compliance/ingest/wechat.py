@@ -1,7 +1,8 @@
 """WeChat article pages and other saved HTML.
 
 WeChat puts the title in `#activity-name`, the account in `#js_name`, the day in `#publish_time` and the body in
-`#js_content`; pictures wait in `data-src` until they are scrolled to. Of other pages the whole body is read and what
+`#js_content`; pictures wait in `data-src` until they are scrolled to. Messages of pictures or of text alone have all of
+it in their scripts until a browser runs them (`scripted`). Of other pages the whole body is read and what
 stands around the article is marked. Text that a reader cannot see is kept and marked `visible=False`, since it is
 published all the same.
 """
@@ -11,15 +12,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from html import unescape
+from itertools import chain
 from urllib.parse import unquote_to_bytes
 
 from lxml import html
 from lxml.etree import LxmlError
 
 from nlp_compliance.errors import UnreadableFileError
+from nlp_compliance.ingest import scripted
 from nlp_compliance.ingest.article import Article, article_of
 from nlp_compliance.ingest.assemble import Assembly
 from nlp_compliance.ingest.image import add_embedded
@@ -28,13 +31,19 @@ from nlp_compliance.ingest.markup import Piece, pieces
 from nlp_compliance.ingest.plain import decode
 from nlp_compliance.records import BEIJING, Document, Source
 
+_BREAK = Piece("\n", True)
+
 # Bytes of a picture by its address in the page; None where they are not at hand.
 FindPicture = Callable[[str], bytes | None]
 
 _BODIES = ("js_content", "js_image_content")
+# Where a browser lays out the pictures of a message, above its words.
+_GALLERY = "page_top_area"
 _DATE = re.compile(r"(20\d\d)\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})")
-_CREATED = re.compile(rb"""\b(?:create_time|createTime|ct|publish_time)\s*[=:]\s*["'](\d{10}|20\d\d-\d\d-\d\d)""")
-_NICKNAME = re.compile(r"""\bnickname\s*=\s*(?:htmlDecode\()?["']([^"']{1,80})["']""")
+_CREATED = re.compile(
+    rb"""\b(?:create_time|createTime|ct|publish_time)\s*[=:]\s*(?:\w+\()?["'](\d{10}|20\d\d-\d\d-\d\d)"""
+)
+_NICKNAME = re.compile(r"""\bnick_?name\s*[=:]\s*(?:\w+\()?["']([^"']{1,80})["']""")
 _SAVED_FROM = re.compile(r"saved from url=\(\d+\)(\S+)")
 
 
@@ -59,18 +68,20 @@ def read_html(
         raise UnreadableFileError(f"no HTML can be parsed ({error}); save the page again from the browser") from error
     bodies = [b for name in _BODIES if (b := _first(tree, name)) is not None]
     # Picture messages have both, the first of them empty.
-    body = next((b for b in bodies if len(b) or _text_of(b)), bodies[0] if bodies else None)
-    article = article_of(page) if body is None else Article()
+    body = next((b for b in bodies if len(b) or _text_of(b)), None)
+    late = [] if body is not None else list(scripted.copies(page))
+    article = Article() if bodies or late else article_of(page)
     title = _text_of(_first(tree, "activity-name")) or _meta(tree, "og:title") or article.title
     title = title or _text_of(tree.find(".//title"))
     assembly = Assembly()
     assembly.add(title, "title")
-    if body is None:
-        body = tree.find("body")
-    _assemble(assembly, pieces(body if body is not None else tree), limits, find_picture, article)
+    gallery = _gallery(tree, page) if body is None or _first(tree, "js_image_content") is not None else ()
+    words = chain.from_iterable(chain(pieces(copy), [_BREAK]) for copy in late)
+    rest = pieces(body) if body is not None else () if bodies else pieces(next(tree.iter("body"), tree))
+    _assemble(assembly, chain(gallery, words, rest), limits, find_picture, article)
     if assembly.characters <= len(title) + 1:
-        # A picture message holds its words in the head of the page alone.
-        assembly.add(_meta(tree, "og:description") or _meta(tree, "description"))
+        # A message that a browser has never shown may hold its words in the head of the page alone.
+        assembly.add(scripted.unescaped(_meta(tree, "og:description") or _meta(tree, "description")))
     source = Source(
         path=path,
         media_type="text/html",
@@ -85,7 +96,14 @@ def read_html(
 
 def has_pictures(data: bytes) -> bool:
     """Whether the page shows pictures at all; such pages are read where OCR may run."""
-    return any(mark in data for mark in (b"<img", b"<IMG", b"url(", b"poster=", b"<object"))
+    return any(mark in data for mark in (b"<img", b"<IMG", b"url(", b"poster=", b"<object", scripted.MARK))
+
+
+def _gallery(tree: html.HtmlElement, page: str) -> Iterable[Piece]:
+    """The pictures of a message: as laid out by a browser that has shown it, otherwise as its scripts list them."""
+    shown = _first(tree, _GALLERY)
+    found = [piece for piece in pieces(shown) if piece.kind == "picture"] if shown is not None else []
+    return found or [Piece("", True, "picture", (address,)) for address in scripted.pictures(page)]
 
 
 def inline_picture(address: str) -> bytes | None:
@@ -143,7 +161,7 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 
 def _assemble(
-    assembly: Assembly, stream: Iterator[Piece], limits: Limits, find_picture: FindPicture, article: Article
+    assembly: Assembly, stream: Iterable[Piece], limits: Limits, find_picture: FindPicture, article: Article
 ) -> None:
     current, guides, seen, pictures, absent = "", "", True, 0, 0
     # A page that loads pictures late names each again for browsers without scripts.

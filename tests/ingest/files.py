@@ -132,6 +132,31 @@ def wechat(body: str, *, stamp: int = 1793489400) -> str:
 </body></html>"""
 
 
+def escaped(text: str) -> str:
+    """As WeChat writes text into its scripts."""
+    return "".join(f"\\x{ord(c):02x}" if c in "\n<>&'\"\\" else c for c in text)
+
+
+def picture_message(copy: str, pictures: int) -> str:
+    """A message of pictures as its server sends it: no article, everything in a script, every picture with a cover of its own."""
+    entries = ",".join(
+        f"""{{ cdn_url: JsDecode('https://mmbiz.qpic.cn/{n}/0?wx_fmt=jpeg\\x26amp;from=appmsg'), width: '1080' * 1,
+        watermark_info: {{ cdn_url: JsDecode('https://mmbiz.qpic.cn/mark{n}/0') }}, poi_info: [],
+        share_cover: {{ cdn_url: 'https://mmbiz.qpic.cn/cover{n}/0' }} }}"""
+        for n in range(1, pictures + 1)
+    )
+    return f"""<!DOCTYPE html>
+<html><head><meta charset="utf-8"><meta property="og:title" content="岚溪保今天开放">
+<meta name="description" content="{escaped(copy[:20])}"></head><body class="zh_CN wx_wap_page">
+<div id="js_article"></div><div class="weui-dialog">微信扫一扫可打开此内容</div><script>
+window.item_show_type = '8' || '';
+window.picture_page_info_list = [];
+window.cgiDataNew = {{ nick_name: JsDecode('岚溪生活'), create_time: '1793489400',
+  title: '岚溪保今天开放', content_noencode: JsDecode('{escaped(copy)}'),
+  picture_page_info_list: [{entries}], }};
+</script></body></html>"""
+
+
 def web_page() -> str:
     """An ordinary news page: navigation, article, fine print in the footer."""
     return f"""<!DOCTYPE html><html lang="zh"><head><title>岚溪保开放参保_岚溪在线</title>

@@ -153,6 +153,48 @@ def test_a_picture_message_is_read_from_its_head():
     assert said(read(page + "</head><body></body></html>")) == ["海报", "政府兜底"]
 
 
+def test_a_picture_message_that_no_browser_has_shown_is_read_from_its_scripts():
+    copy = '政府兜底的岚溪保来了🎉\n<a class="wx_img_refer_link" data-seq="2">图2</a>里有"全部"保障 & 价格'
+    asked = []
+    document = read(files.picture_message(copy, pictures=3), find_picture=lambda address: asked.append(address))
+    assert said(document, kind="paragraph") == [
+        "政府兜底的岚溪保来了🎉", '图2里有"全部"保障 & 价格', "微信扫一扫可打开此内容",
+    ]  # fmt: skip
+    assert asked == [f"https://mmbiz.qpic.cn/{n}/0?wx_fmt=jpeg&from=appmsg" for n in (1, 2, 3)], "no marks, no covers"
+    assert document.coverage.unread == ("3张图片未识别文字",)
+    assert document.source.account == "岚溪生活" and document.source.published == date(2026, 11, 1)
+
+
+def test_the_pictures_of_a_message_that_a_browser_has_shown_are_read_above_its_words():
+    page = (
+        '<html><body><div id="page_top_area"><div class="swiper_item_img"><img src="a_files/640.jpg"></div></div>'
+        '<div id="js_content"><div id="js_image_content"><p id="js_image_desc">零免赔的岚溪保</p></div></div>'
+        '<script>picture_page_info_list: [{cdn_url: "https://mmbiz.qpic.cn/1/0"}]</script></body></html>'
+    )
+    asked = []
+    document = read(page, find_picture=lambda address: asked.append(address))
+    assert document.text == "零免赔的岚溪保"
+    assert asked == ["a_files/640.jpg"] and document.coverage.unread == ("1张图片未识别文字",)
+
+
+def test_an_article_that_is_shown_late_is_read_from_its_script():
+    body = "<section><p>岚溪保保本<br>保息</p>\n<p>详见<b>条款</b></p></section>"
+    page = files.wechat("").replace(
+        "</body>", f"<script>d = {{content_noencode: '{files.escaped(body)}'}}</script></body>"
+    )
+    assert said(read(page)) == ["岚溪保开放参保", "岚溪保保本", "保息", "详见条款"]
+    whole = files.wechat("<p>正文</p>").replace(
+        "</body>", f"<script>content_noencode: '{files.escaped(body)}'</script></body>"
+    )
+    assert said(read(whole)) == ["岚溪保开放参保", "正文"], "nothing twice"
+
+
+@pytest.mark.parametrize("script", ["content_noencode: 'nie zu", "picture_page_info_list: [[[{cdn_url: '1'", "\x00'\\"])
+def test_scripts_that_break_off_lose_nothing_beside_them(script):
+    document = read(f"<html><body><p>政府兜底</p><script>{script}</script></body></html>")
+    assert document.text == "政府兜底"
+
+
 def test_deep_nesting_is_not_cut():
     document = read(files.wechat("<section>" * 400 + "最深处" + "</section>" * 400))
     assert "最深处" in document.text
