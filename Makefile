@@ -54,9 +54,9 @@ corpus: $(VENV)/.development
 baseline: $(VENV)/.development
 	$(RUN) -m training.baseline
 
-# From the pretrained encoder in training/encoder; some five hours on two cores with bfloat16 units, eight or nine without, minutes on a GPU.
+# From the pretrained encoder in training/encoder; some two hours on two cores with bfloat16 units, three or four without, minutes on a GPU.
 train: $(VENV)/.development
-	$(RUN) -m training.finetune --out runs/finetune --rate 4e-4 --muon 8e-4 --blank 0.08 --augment 0.45 --batch-tokens 10240 --epochs 9
+	$(RUN) -m training.finetune --out runs/finetune --rate 4e-4 --muon 8e-4 --blank 0.08 --augment 0.45 --crowds 0.1 --batch-tokens 6144 --epochs 4 --compile
 	$(RUN) -m training.export --run runs/finetune
 
 evaluate: $(VENV)/.development

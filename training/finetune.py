@@ -45,7 +45,7 @@ from training.dataset import (
     read_negatives,
 )
 from training.feedback import read_extra
-from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, load_run, start_model
+from training.model import SETTINGS, WEIGHTS, SpanDocumentModel, fuse, load_run, start_model
 from training.muon import Muon
 from training.names import invented_names, with_invented_names, with_real_names
 from training.precision import mixed_precision
@@ -284,6 +284,8 @@ class Training:
         self.model = model.to(self.device)
         if self.model.words is not None:
             self.model.words.dropout = args.word_dropout
+        if args.compile:
+            fuse(self.model)
         self.teachers = Teachers(args.teacher, args.teacher_share, tokenizer, self.device) if args.teacher else None
         self.optimisers = make_optimisers(self.model, args)
         self.loss = Loss(args.token_weight, args.document_share, self.device)
@@ -399,7 +401,7 @@ class Training:
 
 def _same_run(settings: str) -> dict[str, Any]:
     """What decides how a run ends; the rest may change where it goes on, on a machine with more cores, say."""
-    return {k: v for k, v in json.loads(settings).items() if k not in ("threads", "workers", "quiet")}
+    return {k: v for k, v in json.loads(settings).items() if k not in ("threads", "workers", "compile", "quiet")}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -445,6 +447,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--workers", type=int, help="processes that make epochs ahead; default: 2 with a GPU, otherwise none"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="fuse what lies between the matrix products, with a C++ compiler"
     )
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--quiet", action="store_true")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._inductor import config as inductor
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -31,6 +32,7 @@ from training import export, finetune, pretrain, trials, words
 from training.corpus import LabelledSpan, load_sentences, load_split
 from training.dataset import label_balanced, parsed
 from training.deepen import deepen
+from training.model import fuse, start_model
 from training.muon import Muon, orthogonalised
 from training.score import TorchScorer
 from training.tokenizer import build_tokenizer, choose_vocabulary, count_characters, save_tokenizer
@@ -104,6 +106,10 @@ def small_data(monkeypatch, documents, sentences):
     monkeypatch.setattr(finetune, "load_sentences", lambda: sentences)
     monkeypatch.setattr(export, "load_split", lambda split: documents[:8])
     monkeypatch.setattr(export, "load_sentences", lambda: sentences[:20])
+
+
+# PyTorch's compiler calls a function of its own that it has deprecated.
+uses_inductor = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
 
 def tuned(base, out) -> None:
@@ -283,6 +289,38 @@ def test_a_stopped_run_ends_as_one_that_was_not_stopped(own, tmp_path, monkeypat
     whole, run = (load_file(tmp_path / out / "model.safetensors") for out in ("whole", "run"))
     assert max(float((whole[n] - run[n]).abs().max()) for n in whole if whole[n].is_floating_point()) < 1e-6
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@uses_inductor
+def test_a_compiled_network_gives_the_same_scores_and_gradients(own, capsys):
+    model = start_model(str(own), dropout=0.0).train()
+    ids = torch.randint(5, 300, (3, 32), generator=torch.Generator().manual_seed(3))
+    mask = torch.ones_like(ids)
+    mask[1, 20:] = 0
+
+    def once() -> list[torch.Tensor]:
+        model.zero_grad()
+        tokens, document = model(ids, mask)
+        (tokens.square().mean() + document.square().mean()).backward()
+        return [tokens.detach(), document.detach(), model.token_head.weight.grad.clone()]
+
+    plain = once()
+    fuse(model)
+    if "not compiled" in capsys.readouterr().err:
+        pytest.skip("no C++ compiler, or Python's headers are missing")
+    torch.testing.assert_close(once(), plain, atol=1e-5, rtol=1e-4)
+
+
+@uses_inductor
+def test_without_a_compiler_training_says_so_and_goes_on(own, tmp_path, small_data, monkeypatch, capsys):
+    out = tmp_path / "run"
+    command = ["--base", str(own), "--out", str(out), "--epochs", "1", "--quiet", "--fraction", "0.3", "--compile"]
+    # Nothing that was compiled before may be taken instead.
+    torch._dynamo.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with inductor.patch({"cpp.cxx": (None, "no-such-compiler")}):
+        assert finetune.main(command) == 0
+    assert "not compiled" in capsys.readouterr().err and (out / "model.safetensors").is_file()
 
 
 def test_trials_are_trained_once_measured_and_written_down(own, tmp_path, monkeypatch, small_data):
