@@ -4,7 +4,7 @@ Every trial fine-tunes for two epochs, on the same eighth of the training groups
 is what `make train` runs. It is exported like the bundle that ships. All are measured on the validation split by the encoder alone; their
 thresholds were chosen there too, for all in the same way. The test split is not touched: a trial is there to choose by.
 A trial whose folder exists is not trained again, so the command can be stopped and called again, or called several times
-side by side with `--train-only`.
+side by side with `--train-only`; with `--only` the figures of the others stay as they stand in `training/trials.json`.
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ def write_page(results: Mapping[str, Mapping[str, Any]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.trials", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS), help="default: all")
+    parser.add_argument(
+        "--only", nargs="+", choices=TRIALS, default=list(TRIALS), help="default: all; of the others the figures stay"
+    )
     parser.add_argument("--base", type=Path, default=finetune.ENCODER, help="folder of an encoder")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "trials", help="folder of their runs")
     parser.add_argument("--threads", type=int, default=2)
@@ -202,13 +204,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.only:
         train(name, args.base, args.runs, args.threads)
     if not args.train_only:
-        done = [n for n in TRIALS if (args.runs / n / "bundle" / "manifest.json").is_file()]
-        if lacking := {TRIALS[n].beside for n in done} - {"", *done}:
+        beside = {TRIALS[n].beside for n in args.only} - {"", *args.only}
+        if lacking := {n for n in beside if not (args.runs / n / "bundle" / "manifest.json").is_file()}:
             parser.error(f"{', '.join(sorted(lacking))}: missing in {args.runs}; others are measured beside it")
-        results = measure(done, args.runs, load_split("validation"), args.jobs)
+        measured = measure([*args.only, *sorted(beside)], args.runs, load_split("validation"), args.jobs)
+        results = (json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}) | measured
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         write_page(results)
-        print(f"{PAGE}: {len(results)} trials")
+        print(f"{PAGE}: {len(measured)} of {len(results)} measured")
     return 0
 
 
