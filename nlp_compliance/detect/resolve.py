@@ -166,11 +166,12 @@ def _disclosures(
     for tag in TAGS:
         for group in _merged([h for h in spans if h.label == tag and h.verdict == "violation"]):
             best = _best(group)
-            score = best.score
             if best.rule is None and tag in scores and scores[tag] < thresholds.of(tag):
                 continue
+            if _doubted(group, tag, scores, thresholds):
+                continue
             span = _span(best)
-            out.append(Disclosure(tag, span.start, span.end, parsed.document.text[span.start : span.end], score))
+            out.append(Disclosure(tag, span.start, span.end, parsed.document.text[span.start : span.end], best.score))
     return tuple(sorted(out, key=lambda d: (d.start, d.end, d.tag)))
 
 
@@ -239,7 +240,8 @@ def _finding(
 def _doubted(group: Sequence[Hit], label: str, scores: Mapping[str, float], thresholds: Thresholds) -> bool:
     """Whether only rules speak, none of them certain by itself, and the trained reader sees nothing near the label.
 
-    Words alone do not know who says them; such a finding is shown to a person instead of being counted.
+    Words alone do not know who says them; such a finding is shown to a person instead of being counted, and such a
+    disclosure discharges no duty.
     """
     if label not in scores or any(h.rule is None or h.score >= CERTAIN for h in group):
         return False
@@ -248,13 +250,7 @@ def _doubted(group: Sequence[Hit], label: str, scores: Mapping[str, float], thre
 
 def _score(group: Sequence[Hit], label: str, scores: Mapping[str, float]) -> float:
     """A rule says its own precision; a trained hit counts by the document's calibrated probability."""
-    ruled = [h.score for h in group if h.rule is not None]
-    trained = [
-        min(h.score, scores.get(label, h.score)) if len(group) > 1 else scores.get(label, h.score)
-        for h in group
-        if h.rule is None
-    ]
-    return max([*ruled, *trained])
+    return max(h.score if h.rule is not None else scores.get(label, h.score) for h in group)
 
 
 def _missing(owed: Sequence[Duty], promotional: Promotional, rulebook: Rulebook, as_of: date) -> list[Finding]:

@@ -41,6 +41,8 @@ CASES = [
     ("参保时间为11月1日至12月31日",                         set()),
     ("首月1元享600万",                                    {"misleading_price"}),
     ("没出险保费全退",                                    {"investment_return"}),
+    ("千万不要错过政府兜底",                               {"state_underwriting"}),
+    ("没有比政府兜底更放心的",                             {"state_underwriting"}),
 ]
 # fmt: on
 

@@ -137,6 +137,28 @@ def test_a_rule_alone_is_shown_to_a_person_where_the_reader_sees_nothing(settle,
     assert resolved.scores["state_underwriting"] == (reader if review else max(rule_score, reader or 0.0))
 
 
+@pytest.mark.parametrize(
+    ("rule_score", "reader", "discharged"), [(0.85, 0.02, False), (0.85, 0.4, True), (0.9, 0.02, True)]
+)
+def test_a_disclosure_that_only_a_rule_sees_discharges_nothing_where_the_reader_sees_none(
+    settle, rule_score, reader, discharged
+):
+    resolved = settle(
+        SELLS,
+        document("disclosed_exclusions", reader),
+        hit("benefit_claim", "住院能报"),
+        hit("disclosed_exclusions", "详见保险条款", rule_score, "lexical", "exclusions.concrete"),
+    )
+    assert ("missing_exclusions" not in {f.label for f in resolved.findings}) is discharged
+
+
+def test_a_rule_that_agrees_does_not_lower_the_score(settle):
+    trained = (SELLS, document("state_underwriting", 0.92), hit("state_underwriting", "政府兜底", 0.7))
+    (alone,) = settle(*trained).findings
+    (both,) = settle(*trained, hit("state_underwriting", "政府兜底", 0.5, "lexical", "state.words")).findings
+    assert both.score == alone.score == 0.92
+
+
 @pytest.mark.parametrize(("surest", "sure"), [(0.7, False), (0.8, True)])
 def test_a_text_is_accused_only_where_one_violation_is_sure(rulebook, surest, sure):
     hits = (
