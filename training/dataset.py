@@ -169,4 +169,4 @@ def read_negatives(path: Path | None) -> list[str]:
     """Label-free passages, one JSON object with `text` a line (training/mine.py makes the file)."""
     if path is None:
         return []
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").split("\n") if line]

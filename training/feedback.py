@@ -8,10 +8,11 @@ word or nearly, is taken: feedback must not leak into what it is measured on.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def raw_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for number, task in enumerate(json.loads(text), 1):
                 yield f"{path.name} task {number}", _from_label_studio(task)
         else:
-            for number, line in enumerate(text.splitlines(), 1):
+            # Other signs that Python takes for line ends stand in texts as they are.
+            for number, line in enumerate(text.split("\n"), 1):
                 if line.strip():
                     yield f"{path.name}:{number}", json.loads(line)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -46,7 +48,11 @@ def raw_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _from_label_studio(task: Mapping[str, Any]) -> dict[str, Any]:
-    """One finished task; the last annotation that was not cancelled counts."""
+    """One finished task; the last annotation that was not cancelled counts.
+
+    The stance is what its annotator chose; where nobody was asked, what the desk exported with the text, and a text with
+    spans sells.
+    """
     kept = [a for a in task["annotations"] if not a.get("was_cancelled")]
     results = kept[-1]["result"] if kept else []
     spans = [
@@ -60,7 +66,7 @@ def _from_label_studio(task: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": str(data.get("id", task.get("id", ""))),
         "text": data["text"],
-        "promotional": "not_promotional" not in stance if stance else bool(spans),
+        "promotional": "not_promotional" not in stance if stance else data.get("promotional", False) or bool(spans),
         "spans": spans,
     }
 
@@ -102,6 +108,7 @@ def take_in(paths: Sequence[Path], corpus: Sequence[Example]) -> Intake:
             index.insert(example.id, _sketch(example.text))
     intake = Intake([], [])
     seen: set[str] = set()
+    taken: set[str] = set()
     for path in paths:
         for where, row in raw_rows(path):
             try:
@@ -114,6 +121,11 @@ def take_in(paths: Sequence[Path], corpus: Sequence[Example]) -> Intake:
             elif near := index.query(_sketch(example.text)):
                 intake.refused.append(f"{where}: nearly the same as {near[0]}, which is kept for measuring")
             else:
+                if example.id in taken:
+                    # Two desks number their documents alike.
+                    digest = hashlib.sha256(example.text.encode()).hexdigest()[:12]
+                    example = replace(example, id=f"{example.id}-{digest}", group=f"{example.group}-{digest}")
+                taken.add(example.id)
                 seen.add(example.text)
                 intake.examples.append(example)
     return intake
@@ -129,8 +141,7 @@ def read_extra(path: Path | None) -> list[Example]:
     """The examples of a file that `main` wrote."""
     if path is None:
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [example_of(json.loads(line), f"{path.name}:{n}") for n, line in enumerate(lines, 1)]
+    return [example_of(row, where) for where, row in raw_rows(path)]
 
 
 def main(argv: list[str] | None = None) -> int:

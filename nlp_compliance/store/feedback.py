@@ -15,17 +15,20 @@ from nlp_compliance.store.schema import StoredDocument
 def feedback_rows(session: Session) -> list[dict[str, Any]]:
     """Decided documents in the corpus' own JSONL form: the spans that people kept, changed or added.
 
-    Only documents with a finished verdict count; a finding without a decision counts as accepted.
+    Only documents with a finished verdict count. A finding without a decision counts as accepted, but not in a text that
+    the program took for none of promotion; one that people flag there is promotion after all.
     """
     out = []
     for document in session.scalars(select(StoredDocument).where(StoredDocument.state == "approved")):
+        promotional = document.report["promotional"]["value"]
         said = decisions_of(session, document.id)
         decisions = [d for d, _ in said]
         spans = []
         for number, found in enumerate(document.report["findings"], 1):
             own = [d for d in decisions if d.finding == number]
             dismissed = bool(own) and own[-1].action == "dismiss"
-            if found["start"] is None or found["verdict"] != "violation" or dismissed:
+            undecided = not own and not promotional
+            if found["start"] is None or found["verdict"] != "violation" or dismissed or undecided:
                 continue
             spans.append({"start": found["start"], "end": found["end"], "label": label_of(found, own)})
         spans += [{"start": start, "end": end, "label": label} for label, start, end in additions(said)]
@@ -39,7 +42,7 @@ def feedback_rows(session: Session) -> list[dict[str, Any]]:
                 "id": f"desk-{document.id}",
                 "text": document.text,
                 "genre": "reviewed",
-                "promotional": document.report["promotional"]["value"],
+                "promotional": promotional or bool(spans),
                 "spans": sorted(spans, key=lambda s: (s["start"], s["end"], s["label"])),
                 "group": f"desk-{document.text_sha256[:16]}",
                 "source": "review",
@@ -56,7 +59,7 @@ def label_studio_rows(session: Session) -> list[dict[str, Any]]:
     """
     return [
         {
-            "data": {"text": row["text"], "id": row["id"], "verdict": row["verdict"]},
+            "data": {name: row[name] for name in ("text", "id", "verdict", "promotional")},
             "annotations": [
                 {
                     "result": [

@@ -43,6 +43,33 @@ def test_desk_and_label_studio_exports_become_examples(tmp_path, capsys):
     assert {s.label for s in other.spans} == {"state_underwriting"}
 
 
+def test_the_stance_that_the_desk_exports_to_label_studio_comes_back(tmp_path):
+    def task(number, **data):
+        return {
+            "data": {"text": f"第{number}条：沁河保本周截止", "id": str(number), **data},
+            "annotations": [{"result": []}],
+        }
+
+    studio = tmp_path / "project.json"
+    studio.write_text(json.dumps([task(1, promotional=True), task(2, promotional=False), task(3)]), encoding="utf-8")
+    assert [e.promotional for e in take_in([studio], []).examples] == [True, False, False]
+
+
+def test_two_desks_that_number_their_documents_alike_lose_nothing(tmp_path):
+    paths = [write(tmp_path / f"{n}.jsonl", {**ROW, "text": TEXT + "！" * n}) for n in range(2)]
+    first, second = take_in(paths, []).examples
+    assert first.id == "desk-7" != second.id and first.group != second.group and second.text == TEXT + "！"
+
+
+def test_a_line_separator_inside_of_a_text_ends_no_row(tmp_path):
+    out = tmp_path / "extra.jsonl"
+    assert (
+        main([str(write(tmp_path / "d.jsonl", {**ROW, "text": TEXT + "\u2028扫码\x85投保"})), "--out", str(out)]) == 0
+    )
+    (example,) = read_extra(out)
+    assert example.text == TEXT + "\u2028扫码\x85投保"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

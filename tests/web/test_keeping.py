@@ -155,6 +155,27 @@ def test_label_studio_tasks_hold_the_spans(desk):
     assert all(task["data"]["text"][v["start"] : v["end"]] == v["text"] for v in values)
 
 
+def test_what_people_flag_in_a_text_that_was_taken_for_none_of_promotion_is_learned_as_promotion(desk):
+    app, state = desk
+    reviewer, approver = Person(app, "王审"), Person(app, "李复")
+    notice = "风险提示：有人称“云溪保”政府兜底，请勿轻信。"
+    for words in (notice, notice + "本号推荐的云溪保由公家撑腰。"):
+        reviewer.post("/uploads", text=words)
+    plain, flagged = settle(state, 2)
+    assert not any(d.report["promotional"]["value"] for d in (plain, flagged))
+    start = flagged.text.index("由公家撑腰")
+    place = {"start": start, "end": start + 5, "label": "state_underwriting"}
+    reviewer.post(f"/documents/{flagged.id}/decisions", action="add", reason="推荐产品并称有公家撑腰", **place)
+    for document, verdict in ((plain, "pass"), (flagged, "block")):
+        reviewer.post(f"/documents/{document.id}/verdict", verdict=verdict, reason="看过")
+        approver.post(f"/documents/{document.id}/approval", agree="yes")
+    rows = {row["id"]: row for row in map(json.loads, approver.get("/decisions.jsonl").text.split("\n")[:-1])}
+    assert [rows[f"desk-{d.id}"]["promotional"] for d in (plain, flagged)] == [False, True]
+    assert rows[f"desk-{flagged.id}"]["spans"] == [place]
+    tasks = json.loads(approver.get("/label-studio.json").content)
+    assert [t["data"]["promotional"] for t in tasks] == [False, True]
+
+
 def aged(state, document_id: int) -> None:
     with state.database.transaction() as session:
         upload = session.get(Upload, session.get(StoredDocument, document_id).upload_id)
