@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import posixpath
 import zipfile
 import zlib
@@ -54,7 +55,7 @@ def check_package(data: bytes, name: str, limits: Limits) -> None:
 def _opened(data: bytes, name: str) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise UnreadableFileError(f"{name}: the archive is broken ({error}); pack it again as zip") from error
 
 
@@ -100,5 +101,5 @@ def _chunks(
                         "it looks like an archive bomb"
                     )
                 yield chunk
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError) as error:
         raise UnreadableFileError(f"{member}: the member is broken ({error}); pack it again") from error

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from nlp_compliance.errors import LimitExceededError, UnreadableFileError
-from nlp_compliance.ingest.reader import Failure, Item, Reader
+from nlp_compliance.ingest.reader import Failure, Item, Reader, unforeseen
 
 # Starting Python and its libraries on a busy machine is not the first file's fault.
 _START_SECONDS = 120
@@ -49,8 +49,7 @@ def _serve(connection: Connection, reader: Reader) -> None:
                 connection.send(item)
         except Exception as error:
             # A parser's own failure is that file's failure, whatever it is called.
-            says = f"{name}: cannot be read ({type(error).__name__}: {error}); save the file again"
-            connection.send(Failure(name, UnreadableFileError(says), name))
+            connection.send(unforeseen(name, error))
         connection.send(None)
 
 

@@ -11,6 +11,7 @@ from mimetypes import guess_extension
 
 from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.days import day_in_beijing
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.plain import decode
 from nlp_compliance.ingest.wechat import read_html
@@ -48,7 +49,7 @@ def read_mail(data: bytes, name: str, limits: Limits) -> Document:
         media_type="message/rfc822",
         title=str(message["subject"] or "") or None,
         author=str(message["from"] or "") or None,
-        published=parsedate_to_datetime(str(message["date"])).date() if _dated(message) else None,
+        published=day_in_beijing(parsedate_to_datetime(str(message["date"]))) if _dated(message) else None,
     )
     return assembly.document(name, source)
 

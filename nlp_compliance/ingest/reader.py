@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from nlp_compliance.ingest.places import Place, entries, is_far, is_there, match
 from nlp_compliance.ingest.plain import decode, marked_encoding, named_damage, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Coverage, Document, Source
+
+log = logging.getLogger("nlp_compliance.ingest")
 
 # What each kind of file is called on disk. The content decides; the name only settles what content cannot tell.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -98,6 +101,13 @@ class Failure:
 Item = Document | Failure
 
 
+def unforeseen(name: str, error: Exception) -> Failure:
+    """The failure of a file that a parser, or a fault of ours, could not take; the log tells which of the two."""
+    log.error("%s cannot be read", name, exc_info=error)
+    says = f"{name}: cannot be read ({type(error).__name__}: {error}); save the file again"
+    return Failure(name, UnreadableFileError(says), name)
+
+
 def place_of(item: Item) -> str:
     """Where the item stands: `path`, `path#row` or `path!member`; no two of a scan share one."""
     return item.place if isinstance(item, Failure | table.TableDocument) else item.id
@@ -136,7 +146,8 @@ class Reader:
             yield Failure(name, UnreadableFileError(says), name)
         except Exception as error:
             if not is_far(path) and not isinstance(error, OSError):
-                raise
+                yield unforeseen(name, error)
+                return
             # File systems of the cloud have errors of their own, whatever they are called.
             says = f"{name}: {getattr(error, 'strerror', None) or error}; check the file"
             if is_far(path) and kind in STREAMED:
@@ -165,6 +176,8 @@ class Reader:
                     yield from self._members(mail.attachments(data, name), name, depth)
         except NlpComplianceError as error:
             yield Failure(name, error, name)
+        except Exception as error:
+            yield unforeseen(name, error)
 
     def _load(self, path: Place) -> bytes:
         if path.suffix.lower() not in KIND_OF_SUFFIX:
@@ -347,7 +360,7 @@ def _package_kind(data: bytes, name: str) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as package:
             names = set(package.namelist())
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise UnreadableFileError(f"{name}: the file is cut off or broken ({error}); save or pack it again") from error
     if any(n.endswith("vbaProject.bin") for n in names):
         raise UnsupportedFormatError(f"{name}: carries macros; save it as docx, xlsx or pptx without macros")

@@ -144,6 +144,7 @@ def _colour(value: str) -> Colour | None:
     if re.fullmatch(r"#[0-9a-f]{6}(?:[0-9a-f]{2})?", value):
         return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
     if value.startswith(("rgb(", "rgba(")):
-        numbers = [round(float(n)) for n in _NUMBERS.findall(value)[:3]]
+        # As browsers do with what is no colour, and infinity is no whole number.
+        numbers = [round(min(max(float(n), 0), 255)) for n in _NUMBERS.findall(value)[:3]]
         return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
     return None

@@ -32,6 +32,7 @@ from nlp_compliance.errors import (
     TextEncodingError,
     UnreadableFileError,
 )
+from nlp_compliance.ingest.days import zoned_day
 from nlp_compliance.ingest.places import Place, shown
 from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, paragraph_blocks
 from nlp_compliance.records import BEIJING, Block, Document, Source, is_visible
@@ -57,9 +58,11 @@ _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _DAY = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})(?!\d)|(\d{4})(\d\d)(\d\d)(?!\d)")
 # Seconds or milliseconds since 1970, as crawlers keep them; a table of numbers adds `.0`.
-_STAMP = re.compile(r"(\d{10})(\d{3})?(\.\d*)?")
+_STAMP = re.compile(r"([1-9]\d{9})(\d{3})?(\.\d*)?")
 # Nothing that is checked is older; an earlier year is a slip.
 _FIRST_YEAR = 1990
+# Whole numbers that results hold; workbooks have longer ones.
+_INTEGERS = range(-(2**63), 2**64)
 # Where cells come back that no heading names.
 _SURPLUS = "多出的单元格"
 
@@ -160,12 +163,16 @@ def _parsed(line: bytes | str, number: int) -> object:
 
 
 def record_document(record: object, where: str) -> TableDocument:
-    """The document of one record; `where` becomes its id when it has none, or a blank one. Raises RecordError naming the field."""
+    """The document of one record; `where` becomes its id when it has none, or a blank one.
+
+    Raises RecordError naming the field, or where further fields hold what no result can.
+    """
     if not isinstance(record, dict):
         raise RecordError(f"the line holds a {type(record).__name__}; expected an object with a field text")
     text = record.get("text")
     if not isinstance(text, str):
         raise RecordError(f"field text is {'absent' if text is None else type(text).__name__}; expected a string")
+    record = _plain_fields(record | {"text": ""})
     stated = record.get("id")
     identifier = where if stated is None or not str(stated).strip() else str(stated)
     source = Source(
@@ -176,6 +183,15 @@ def record_document(record: object, where: str) -> TableDocument:
         **{k: str(record[k]) for k in ("title", "author", "account", "url") if record.get(k) is not None},
     )
     return TableDocument(identifier, text, paragraph_blocks(text), source, place=where)
+
+
+def _plain_fields(record: dict[Any, object]) -> dict[str, Any]:
+    """The fields as a result can hold them: bytes and decimals inside of structs as text. Raises RecordError."""
+    try:
+        fields: dict[str, Any] = orjson.loads(orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS))
+    except TypeError as error:
+        raise RecordError(f"further columns hold what JSON cannot ({error}); leave that column out") from error
+    return fields
 
 
 def with_title(row: TableDocument) -> TableDocument:
@@ -189,21 +205,24 @@ def with_title(row: TableDocument) -> TableDocument:
 
 
 def _day(value: object) -> date | None:
-    if value is None or not str(value).strip():
+    stated = "" if value is None else str(value).strip()
+    if not stated:
         return None
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    stated = str(value).strip()
+    day = _stated_day(stated)
+    if day is None or day.year < _FIRST_YEAR:
+        raise RecordError(f"field published is {value!r}; expected a day from {_FIRST_YEAR} on, as 2026-01-31")
+    return day
+
+
+def _stated_day(stated: str) -> date | None:
     if stamp := _STAMP.fullmatch(stated):
         return datetime.fromtimestamp(int(stamp[1]), BEIJING).date()
+    if (day := zoned_day(stated)) is not None:
+        return day
     if found := _DAY.match(stated):
-        year, month, day = (int(part) for part in found.groups() if part is not None)
         with contextlib.suppress(ValueError):
-            if year >= _FIRST_YEAR:
-                return date(year, month, day)
-    raise RecordError(f"field published is {value!r}; expected a day from {_FIRST_YEAR} on, as 2026-01-31")
+            return date(*(int(part) for part in found.groups() if part is not None))
+    return None
 
 
 def read_csv(path: Place, *, text_column: str | None = None) -> Iterator[Row]:
@@ -474,7 +493,8 @@ def _column_names(
     headed: bool = True,
     columns: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Column of the table for each of our fields. Raises RecordError when no column can be the text.
+    """Column of the table for each of our fields. Raises RecordError when no column can be the text; without any row the
+    headings alone can tell, or else nothing.
 
     Unless it is `headed` for certain, a table without any usual heading may have a text in its first line.
     """
@@ -490,7 +510,7 @@ def _column_names(
             f"{name}: the first line must be headings, 正文 or text among them, or the text column be named with "
             f"--text-column; found {', '.join(c[:_SHOWN] for c in columns)}"
         )
-    elif "text" not in names:
+    elif "text" not in names and rows:
         lengths = {c: sum(len(v) for row in rows if isinstance(v := row.get(c), str)) / len(rows) for c in columns}
         longest = max(lengths, key=lambda c: lengths[c], default="")
         if lengths.get(longest, 0.0) < 8:
@@ -519,4 +539,6 @@ def _renamed(row: Mapping[Any, object], names: dict[str, str]) -> dict[str, obje
 def _plain(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, int) and value not in _INTEGERS:
+        return str(value)
     return value if isinstance(value, str | int | float | bool | list | dict) or value is None else str(value)

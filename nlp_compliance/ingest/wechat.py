@@ -25,6 +25,7 @@ from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest import scripted
 from nlp_compliance.ingest.article import Article, article_of
 from nlp_compliance.ingest.assemble import Assembly
+from nlp_compliance.ingest.days import zoned_day
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.markup import Piece, pieces
@@ -144,9 +145,11 @@ def _scripted(pattern: re.Pattern[str], page: str) -> str:
 
 
 def _published(tree: html.HtmlElement, data: bytes) -> date | None:
-    shown = _DATE.search(_text_of(_first(tree, "publish_time")) or _meta(tree, "article:published_time"))
-    if shown:
-        return _date(*map(int, shown.groups()))
+    shown = _text_of(_first(tree, "publish_time")) or _meta(tree, "article:published_time")
+    if (day := zoned_day(shown)) is not None:
+        return day
+    if found := _DATE.search(shown):
+        return _date(*map(int, found.groups()))
     created = _CREATED.search(data)
     if created and created.group(1).isdigit():
         return datetime.fromtimestamp(int(created.group(1)), BEIJING).date()

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from openpyxl import Workbook
@@ -59,6 +59,10 @@ def test_a_line_that_never_ends_is_not_read_whole(monkeypatch, tmp_path):
         ("2026年11月2日", date(2026, 11, 2)),
         ("2026年11月12日 08:30", date(2026, 11, 12)),
         ("2026-11-02T23:30:00+08:00", date(2026, 11, 2)),
+        # In Beijing the new year has begun.
+        ("2025-12-31T16:30:00Z", date(2026, 1, 1)),
+        ("2025-12-31 16:30:00+0000", date(2026, 1, 1)),
+        ("9999-12-31T23:59:59Z", date(9999, 12, 31)),
         (1793489400, date(2026, 11, 1)),
         (1793489400000, date(2026, 11, 1)),
         ("2026/1/5 9:30", date(2026, 1, 5)),
@@ -74,7 +78,7 @@ def test_days(stated, meant):
     assert document.source.published == meant
 
 
-@pytest.mark.parametrize("stated", ["26/1/5", "2026-13-01", "0026-01-05", "昨天"])
+@pytest.mark.parametrize("stated", ["26/1/5", "2026-13-01", "0026-01-05", "1970-01-01T00:00:45Z", "0000045678", "昨天"])
 def test_what_is_no_day_fails_its_row_and_says_so(stated):
     (failure,) = READER.read_bytes(lines({"text": "正文", "published": stated}), "a.jsonl")
     assert failure.id == "a.jsonl#1" and stated in str(failure.error) and "2026-01-31" in str(failure.error)
@@ -263,6 +267,32 @@ def test_a_table_cut_inside_a_character_fails_alone(tmp_path):
     path.write_bytes("text\n沁河保今天开放投保\n政府兜底".encode()[:-1])
     (failure,) = Reader(Limits.of(Settings())).read_path(path)
     assert isinstance(failure, Failure) and failure.error.code == "text_encoding"
+
+
+def test_the_day_of_a_moment_in_parquet_is_the_one_in_beijing():
+    moment = datetime(2025, 12, 31, 16, 30, tzinfo=UTC)
+    (row,) = READER.read_bytes(files.parquet([{"text": files.BODY, "published": moment}]), "a.parquet")
+    assert row.source.published == date(2026, 1, 1)
+
+
+def test_a_table_whose_only_row_is_broken_tells_what_is_wrong_with_it():
+    (failure,) = READER.read_bytes('标题,描述\n开售,"今日开放参保\n'.encode(), "a.csv")
+    assert failure.id == "a.csv#1" and "quotation mark" in str(failure.error)
+
+
+def test_values_that_no_json_holds_cost_nothing_or_their_own_row():
+    pictures = [{"text": files.BODY, "image": {"bytes": b"\x89PNG", "path": "1.png"}}]
+    (row,) = READER.read_bytes(files.parquet(pictures), "a.parquet")
+    assert row.source.extra == {"image": {"bytes": str(b"\x89PNG"), "path": "1.png"}}
+    book = files.repacked(
+        files.workbook([["正文", "流水号"], [files.BODY, 777]]),
+        lambda part, content: (part, content.replace(b"<v>777<", f"<v>{10**20}<".encode())),
+    )
+    (row,) = READER.read_bytes(book, "a.xlsx")
+    assert row.source.extra == {"流水号": str(10**20)}
+    deep = '{"text": "正文", "k": ' + "[" * 300 + "]" * 300 + "}"
+    failure, row = READER.read_bytes(lines(deep, {"text": "下一行"}), "a.jsonl")
+    assert failure.id == "a.jsonl#1" and failure.error.code == "record_invalid" and row.text == "下一行"
 
 
 def test_a_sheet_with_one_row_beside_a_table_is_named():

@@ -151,6 +151,38 @@ def test_a_character_cut_in_other_encodings_costs_no_more_than_itself(encoding):
     assert isinstance(failure, Failure) and failure.error.code == "text_encoding"
 
 
+def test_damage_that_only_a_library_knows_is_a_failure_and_the_next_file_is_read():
+    newer = bytearray(files.archive({"a.txt": files.BODY.encode()}))
+    # The version that is needed to unpack, in the central directory.
+    newer[newer.index(b"PK\x01\x02") + 6] = 99
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as package:
+        package.writestr("a.txt", files.BODY * 99)
+        package.writestr("b.txt", files.SMALL, zipfile.ZIP_STORED)
+    corrupt = bytearray(stream.getvalue())
+    corrupt[60:80] = b"\xff" * 20
+    for name in ("a.zip", "a.docx", "a.xlsx"):
+        (failure,) = read(bytes(newer), name)
+        assert isinstance(failure, Failure) and failure.error.code == "file_unreadable"
+    bad, good = read(bytes(corrupt), "b.zip")
+    assert isinstance(bad, Failure) and bad.id == "b.zip!a.txt" and good.text == files.SMALL
+
+
+def test_a_fault_of_a_reader_is_a_failure_that_the_log_explains(monkeypatch, caplog, tmp_path):
+    def faulty(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    for place in ("reader.read_html", "table._encoding"):
+        monkeypatch.setattr(f"nlp_compliance.ingest.{place}", faulty)
+    for name in ("a.html", "a.csv"):
+        (tmp_path / name).write_text("<html><body>正文</body></html>", "utf-8")
+        (failure,) = Reader(Limits.of(Settings())).read_path(tmp_path / name)
+        assert isinstance(failure, Failure) and failure.id == str(tmp_path / name)
+        assert failure.error.code == "file_unreadable" and "ZeroDivisionError" in str(failure.error)
+        assert "Traceback" in caplog.text
+        caplog.clear()
+
+
 def test_members_of_one_name_keep_places_of_their_own():
     stream = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w") as package:

@@ -33,6 +33,8 @@ def test_a_raw_article_is_visible_though_its_body_is_saved_hidden():
 def test_the_day_is_the_chinese_one():
     # 2026-10-31 23:30 in UTC is already November in China.
     assert read(files.wechat("<p>正文</p>", stamp=1793489400)).source.published == date(2026, 11, 1)
+    news = files.web_page().replace("2026-11-02T08:00:00+08:00", "2025-12-31T16:30:00Z")
+    assert read(news).source.published == date(2026, 1, 1)
 
 
 @pytest.mark.parametrize(
