@@ -25,6 +25,8 @@ OVERLAP = 160
 DOUBTFUL = 0.6
 # Below this nothing is kept: shapes that only look like writing.
 _LEAST = 0.5
+# A box that is more times as thick as another is that of a slanted line; edges of tiles cut lines to less.
+_THICKEST = 4
 # Upright posters, blurred ones too, are read with more than this on average, characters on their head with less.
 _CERTAIN = 0.85
 
@@ -94,6 +96,7 @@ def _found(picture: npt.NDArray[np.uint8]) -> list[Line]:
     """Whatever looks like a line, each once."""
     found: list[Line] = []
     for left, top, tile in _tiles(picture):
+        earlier = len(found)
         result = _engine()(tile)
         if result.boxes is None:
             continue
@@ -102,7 +105,7 @@ def _found(picture: npt.NDArray[np.uint8]) -> list[Line]:
             line = Line(
                 str(text), Box(float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())), float(score)
             )
-            _keep_better(found, line)
+            _keep_better(found, line, earlier)
     return found
 
 
@@ -140,14 +143,21 @@ def _starts(length: int) -> list[int]:
     return list(range(0, length - OVERLAP, TILE_SIDE - OVERLAP))
 
 
-def _keep_better(found: list[Line], line: Line) -> None:
-    """A line seen in two tiles is kept once: the longer reading, since a tile's edge cuts lines."""
-    for place, other in enumerate(found):
-        if overlap(line.box, other.box) > 0.5:
+def _keep_better(found: list[Line], line: Line, earlier: int) -> None:
+    """A line seen in two tiles, now and among the `earlier` ones, is kept once: the longer reading, since a tile's edge
+    cuts lines."""
+    for place, other in enumerate(found[:earlier]):
+        if overlap(line.box, other.box) > 0.5 and _alike(line.box, other.box):
             if _worth(line) > _worth(other):
                 found[place] = line
             return
     found.append(line)
+
+
+def _alike(a: Box, b: Box) -> bool:
+    """Whether both lines may be as thick as each other; the box of a slanted one holds others."""
+    thin, thick = sorted(min(box.x1 - box.x0, box.y1 - box.y0) for box in (a, b))
+    return thick < _THICKEST * thin
 
 
 def _worth(line: Line) -> tuple[bool, int, float]:

@@ -59,6 +59,11 @@ def _common_pairs(data: bytes) -> tuple[int, int, int]:
     return len(pairs), gb18030, big5
 
 
+def nearly_whole(text: str) -> bool:
+    """Whether bytes that were read as UTF-8 to `text` were that, with a character cut here and there."""
+    return text.count(DAMAGED) <= _SHARE_DAMAGED * sum(not c.isascii() for c in text)
+
+
 def decode(data: bytes) -> str:
     """Text of `data`: by its byte order mark, else UTF-8, else GB18030 or Big5; damaged characters become U+FFFD.
 
@@ -71,7 +76,7 @@ def decode(data: bytes) -> str:
     # A crawler that cuts one character must not cost the whole text. Asked before GB18030, which takes most bytes of
     # Chinese UTF-8 for characters of its own.
     text = data.decode("utf-8", "replace")
-    if text.count(DAMAGED) <= _SHARE_DAMAGED * sum(not c.isascii() for c in text):
+    if nearly_whole(text):
         return text
     encoding = chinese_encoding(data)
     with contextlib.suppress(UnicodeDecodeError):

@@ -34,7 +34,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest.days import zoned_day
 from nlp_compliance.ingest.places import Place, shown
-from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, paragraph_blocks
+from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, nearly_whole, paragraph_blocks
 from nlp_compliance.records import BEIJING, Block, Document, Source, is_visible
 
 _FIELDS = {
@@ -241,16 +241,19 @@ def csv_rows(data: bytes, name: str, *, text_column: str | None = None) -> Itera
 
 
 def _encoding(raw: Any) -> str:
-    """By the byte order mark, else UTF-8 where most lines of the first megabyte are valid, else GB18030 or Big5.
+    """By the byte order mark, else UTF-8 where most lines of the first megabyte are valid or few of its characters
+    damaged, else GB18030 or Big5.
 
-    One damaged line must not turn all others into characters that nobody wrote.
+    One line of another encoding, or texts cut by bytes, must not turn all others into characters that nobody wrote.
     """
     head: bytes = raw.read(1_000_000)
     raw.seek(0)
     if marked := marked_encoding(head):
         return marked
     told = [_is_utf8(line) for line in head.splitlines() if not line.isascii()]
-    return chinese_encoding(head) if 2 * sum(told) < len(told) else "utf-8-sig"
+    if 2 * sum(told) >= len(told) or nearly_whole(head.decode("utf-8", "replace")):
+        return "utf-8-sig"
+    return chinese_encoding(head)
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -172,6 +172,13 @@ def test_a_bad_line_in_any_encoding_fails_alone_and_is_numbered(encoding):
     assert (first.id, bad.id, last.id) == ("a.jsonl#1", "a.jsonl#3", "a.jsonl#4") and last.text == "第四条文案"
 
 
+def test_texts_cut_by_bytes_are_not_taken_for_gb18030():
+    cut = [json.dumps({"text": f"第{n}条：{files.BODY}障"}, ensure_ascii=False).encode() for n in range(3)]
+    cut = [line.replace("障".encode() + b'"', "障".encode()[:2] + b'"') for line in cut]
+    *bad, good = READER.read_bytes(b"\n".join([*cut, lines({"text": files.SMALL})]), "a.jsonl")
+    assert [f.error.code for f in bad] == ["text_encoding"] * 3 and good.text == files.SMALL
+
+
 def test_damaged_bytes_spoil_their_own_line_only():
     damaged = "第二条".encode() + b"\xff"
     data = lines({"text": "第一条文案"}, {"text": "第二条"}, {"text": "第三条文案"}).replace("第二条".encode(), damaged)

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import astuple
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -177,6 +178,23 @@ def test_a_poster_written_in_columns_is_read_from_right_to_left(monkeypatch):
     assert lines == found
 
 
+def test_a_slanted_watermark_swallows_no_line_and_a_line_at_the_edge_of_a_tile_is_one(monkeypatch):
+    """As the engine gives it: corners of each line in its tile, the second of which begins 160 pixels before the first ends."""
+    tiles = {
+        1_600: {"内部资料内部资料": (0, 0, 900, 900), "免赔额2万元": (300, 400, 620, 440), "既往症": (40, 1560, 500, 1600)},
+        560: {"既往症不赔": (40, 120, 500, 160)},
+    }  # fmt: skip
+
+    def engine(tile):
+        found = tiles[tile.shape[0]]
+        boxes = [np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) for x0, y0, x1, y1 in found.values()]
+        return SimpleNamespace(boxes=boxes, txts=list(found), scores=[0.99] * len(found))
+
+    monkeypatch.setattr(ocr, "_engine", lambda: engine)
+    lines = ocr.read_lines(np.zeros((2_000, 1_000, 3), np.uint8))
+    assert sorted(line.text for line in lines) == sorted(["内部资料内部资料", "免赔额2万元", "既往症不赔"])
+
+
 def test_an_upright_poster_is_read_only_once(monkeypatch):
     found, read = ocr._found, []
     monkeypatch.setattr(ocr, "_found", lambda picture: read.append(picture.shape) or found(picture))
@@ -281,6 +299,11 @@ def test_mail_with_attachments():
     body, word = reader().read_bytes(files.mail(attachments={"文案.docx": files.word()}), "m.eml")
     assert body.text.split("\n") == ["岚溪保文案送审", files.BODY, files.SMALL]
     assert body.source.published == date(2026, 11, 2) and word.id == "m.eml!文案.docx"
+
+
+def test_the_day_of_a_mail_is_the_one_in_beijing():
+    sent = files.mail(attachments={}).replace(b"Mon, 02 Nov 2026 09:00:00 +0800", b"Wed, 31 Dec 2025 16:30:00 +0000")
+    assert only(sent, "m.eml").source.published == date(2026, 1, 1)
 
 
 def test_web_archives_bring_their_pictures():
