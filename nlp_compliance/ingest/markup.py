@@ -25,9 +25,9 @@ _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _SHORTEST_INLINE = 600
 # Fields that show their value; what a visitor has typed into the others is no copy.
 _BUTTONS = frozenset(["submit", "button", "reset"])
-# Where scripts and mail programs keep the address of a picture.
+# Where scripts and mail programs keep the address of a picture; its own one first, as those that wait may share a `src`.
 _PICTURE_ADDRESSES = {
-    "img": ("src", "data-src", "data-original", "data-lazy-src", "data-echo"),
+    "img": ("data-src", "data-original", "data-lazy-src", "data-echo", "src"),
     "video": ("poster",),
     "input": ("src",),
     "image": ("href", "xlink:href"),
@@ -38,7 +38,7 @@ _PICTURE_ADDRESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under.
+    """A run of text ("\\n" between block elements), or a picture with the addresses it may be found under, its own first.
 
     `kind` "guide" is pronunciation written above characters, which it would tear apart where it stands.
     """

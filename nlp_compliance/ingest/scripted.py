@@ -18,7 +18,8 @@ _STRING = r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*\""""
 # A value stands bare or in one of the page's own decoding functions.
 _COPY = re.compile(rf"""\bcontent_noencode["']?\s*[:=]\s*(?:\w+\(\s*)?({_STRING})""", re.S)
 _LIST = re.compile(r"""\bpicture_page_info_list["']?\s*[:=]\s*\[""")
-_TOKEN = re.compile(rf"""{_STRING}|[\[\]{{}}]|\bcdn_url\b""", re.S)
+# A string that is never closed takes all the rest, or each quotation mark in it would be looked at to the end.
+_TOKEN = re.compile(rf"""{_STRING}|(?P<rest>['"].*)|[\[\]{{}}]|\bcdn_url\b""", re.S)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.S)
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": "", "v": "", "0": ""}
 _BLOCKS = re.compile(r"<(?:p|br|div|section|h\d|li|table)\b", re.I)
@@ -43,9 +44,8 @@ def copies(page: str) -> Iterator[html.HtmlElement]:
     found = (unescaped(match.group(1)[1:-1]).strip() for match in _COPY.finditer(page))
     for text in dict.fromkeys(found):
         if text:
-            yield html.fragment_fromstring(
-                text if _BLOCKS.search(text) else text.replace("\n", "<br>"), create_parent="div"
-            )
+            body = text if _BLOCKS.search(text) else text.replace("\n", "<br>")
+            yield html.document_fromstring(f"<body>{body}</body>", parser=html.HTMLParser(huge_tree=True))
 
 
 def pictures(page: str) -> tuple[str, ...]:
@@ -59,6 +59,8 @@ def _entries(page: str, start: int) -> Iterator[str]:
     depth, named = 0, False
     for match in _TOKEN.finditer(page, start):
         token = match.group()
+        if match["rest"]:
+            return
         if token in ("[", "{"):
             depth += 1
         elif token in ("]", "}"):

@@ -29,7 +29,7 @@ from nlp_compliance.ingest.days import zoned_day
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.markup import Piece, pieces
-from nlp_compliance.ingest.plain import decode
+from nlp_compliance.ingest.plain import decode, marked_encoding
 from nlp_compliance.records import BEIJING, Document, Source
 
 _BREAK = Piece("\n", True)
@@ -96,8 +96,10 @@ def read_html(
 
 
 def has_pictures(data: bytes) -> bool:
-    """Whether the page shows pictures at all; such pages are read where OCR may run."""
-    return any(mark in data for mark in (b"<img", b"<IMG", b"url(", b"poster=", b"<object", scripted.MARK))
+    """Whether the page shows pictures at all, or may; such pages are read where OCR may run."""
+    return marked_encoding(data) not in (None, "utf-8-sig") or any(
+        mark in data for mark in (b"<img", b"<IMG", b"url(", b"poster=", b"<object", scripted.MARK)
+    )
 
 
 def _gallery(tree: html.HtmlElement, page: str) -> Iterable[Piece]:
@@ -180,11 +182,13 @@ def _assemble(
     for piece in stream:
         if piece.kind == "picture":
             flush()
-            if not known.isdisjoint(piece.addresses):
+            if piece.addresses[0] in known:
                 continue
-            known.update(piece.addresses)
+            # What another picture shows as well is a placeholder.
+            own = [a for a in piece.addresses if a not in known]
+            known.update(own)
             pictures += 1
-            found = (inline_picture(a) or find_picture(a) for a in piece.addresses)
+            found = (inline_picture(a) or find_picture(a) for a in own)
             data = next((d for d in found if d), None)
             if data is None:
                 absent += 1

@@ -6,7 +6,7 @@ import pytest
 
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.styles import Seen, background_picture
-from nlp_compliance.ingest.wechat import read_html
+from nlp_compliance.ingest.wechat import has_pictures, read_html
 from nlp_compliance.records import Document
 from nlp_compliance.settings import Settings
 from tests.ingest import files
@@ -59,6 +59,7 @@ def test_the_day_is_the_chinese_one():
         ("height:0;overflow:hidden", False),
         ("height:200px;overflow:hidden", True),
         ("color: var(--ink)", True),
+        pytest.param(f"color: rgb({'9' * 400}, 0, 0)", True, id="no colour"),
     ],
 )
 def test_text_that_readers_cannot_see_is_marked(style, visible):
@@ -120,6 +121,15 @@ def test_a_picture_that_is_named_again_for_browsers_without_scripts_or_in_other_
     assert asked == [f"https://example.com/{name}" for name in ("1.jpg", "2.jpg", "2.avif", "3.png")]
     assert document.coverage.unread == ("3张图片未识别文字",)
     assert document.text == "请打开脚本" and not document.blocks[0].visible
+
+
+def test_pictures_that_share_a_placeholder_until_they_are_loaded_are_several():
+    page = "".join(
+        f'<img src="grey.gif" data-original="{n}.jpg"><noscript><img src="{n}.jpg"></noscript>' for n in (1, 2, 3)
+    )
+    asked = []
+    document = read(f"<html><body>{page}</body></html>", find_picture=lambda address: asked.append(address))
+    assert asked == ["1.jpg", "grey.gif", "2.jpg", "3.jpg"] and document.coverage.unread == ("3张图片未识别文字",)
 
 
 def test_other_pages_keep_their_fine_print_and_mark_their_frame():
@@ -191,7 +201,17 @@ def test_an_article_that_is_shown_late_is_read_from_its_script():
     assert said(read(whole)) == ["岚溪保开放参保", "正文"], "nothing twice"
 
 
-@pytest.mark.parametrize("script", ["content_noencode: 'nie zu", "picture_page_info_list: [[[{cdn_url: '1'", "\x00'\\"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "content_noencode: 'nie zu",
+        "content_noencode: '<html><head></head></html>'",
+        "picture_page_info_list: [[[{cdn_url: '1'",
+        # Read once, not anew from each mark.
+        pytest.param("picture_page_info_list: [" + '\\"' * 200_000, id="marks"),
+        "\x00'\\",
+    ],
+)
 def test_scripts_that_break_off_lose_nothing_beside_them(script):
     document = read(f"<html><body><p>政府兜底</p><script>{script}</script></body></html>")
     assert document.text == "政府兜底"
@@ -200,6 +220,13 @@ def test_scripts_that_break_off_lose_nothing_beside_them(script):
 def test_deep_nesting_is_not_cut():
     document = read(files.wechat("<section>" * 400 + "最深处" + "</section>" * 400))
     assert "最深处" in document.text
+    late = "<section>" * 400 + "最深处" + "</section>" * 400
+    assert read(f"<html><body><script>content_noencode: '{late}'</script></body></html>").text == "最深处"
+
+
+def test_a_page_whose_pictures_nobody_sees_in_its_bytes_is_read_where_ocr_may_run():
+    page = '<html><body><img src="1.jpg"></body></html>'
+    assert has_pictures(page.encode("utf-16")) and has_pictures(page.encode()) and not has_pictures(b"<html>")
 
 
 def test_background_pictures():
