@@ -50,7 +50,7 @@ def read_image(data: bytes, name: str, limits: Limits) -> Document:
     else:
         add_picture(assembly, pixels, "图片")
         if frames > 1:
-            assembly.unread("动图只识别了第一帧")
+            assembly.unread(f"图片{_first_only(frames, media_type)}")
     return assembly.document(name, Source(path=name, media_type=media_type))
 
 
@@ -60,6 +60,17 @@ def _frames(data: bytes) -> int:
             return int(getattr(picture, "n_frames", 1))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 1
+
+
+def _first_only(frames: int, media_type: str) -> str:
+    if media_type in (MEDIA_TYPES["JPEG"], MEDIA_TYPES["TIFF"]):
+        return f"含有{frames}幅图，只识别了第一幅"
+    return "是动图，只识别了第一帧"
+
+
+def _media_type(picture: Image.Image) -> str:
+    """A photo behind which a phone has put another, as of the brightness, is a JPEG; Pillow has a name of its own for it."""
+    return MEDIA_TYPES["JPEG" if picture.format == "MPO" else picture.format or "PNG"]
 
 
 def pixels_of(data: bytes, name: str, limits: Limits, *, frame: int = 0) -> tuple[npt.NDArray[np.uint8], str]:
@@ -73,7 +84,7 @@ def pixels_of(data: bytes, name: str, limits: Limits, *, frame: int = 0) -> tupl
                     picture.seek(frame)
                 limits.check(name, picture.width * picture.height, limits.max_pixels, "pixels")
                 picture.load()
-                media_type = MEDIA_TYPES[picture.format or "PNG"]
+                media_type = _media_type(picture)
                 return np.asarray(_on_white(_upright(picture))), media_type
     except Image.DecompressionBombError as error:
         # Pillow refuses the largest on its own, before our bound is asked.
@@ -96,7 +107,7 @@ def shown(data: bytes) -> Shown | None:
         with Image.open(io.BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as picture:
             width, height = picture.size
             size = (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
-            return Shown(size, MEDIA_TYPES[picture.format or "PNG"])
+            return Shown(size, _media_type(picture))
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return None
 
@@ -141,10 +152,10 @@ def add_embedded(assembly: Assembly, data: bytes, what: str, limits: Limits, *, 
         assembly.unread(f"{what}未识别文字（未安装或未启用文字识别）")
         return
     try:
-        pixels, _ = pixels_of(data, what, limits)
+        pixels, media_type = pixels_of(data, what, limits)
     except Exception as error:
         assembly.unread(f"{what}无法读取（{error}）")
         return
     add_picture(assembly, pixels, what, page=page)
-    if _may_hold_print(pixels) and _frames(data) > 1:
-        assembly.unread(f"{what}是动图，只识别了第一帧")
+    if _may_hold_print(pixels) and (frames := _frames(data)) > 1:
+        assembly.unread(what + _first_only(frames, media_type))

@@ -66,6 +66,13 @@ def shown(path: Place) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace") if isinstance(path, Path) else str(path)
 
 
+def canonical(path: Place) -> Place:
+    """The one name of a place that has many (`a`, `./a`, `b/../a`, by way of a link); a link to a file is a file of its own."""
+    if not isinstance(path, Path):
+        return path
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
 def is_far(path: Place) -> bool:
     """Whether the place is reached by fsspec, not by this machine's own file system."""
     return not isinstance(path, Path)

@@ -22,7 +22,7 @@ from nlp_compliance.errors import (
 )
 from nlp_compliance.ingest import archive, mail, table
 from nlp_compliance.ingest.limits import Limits
-from nlp_compliance.ingest.places import Place, entries, is_far, is_there, matching, on_disk, shown
+from nlp_compliance.ingest.places import Place, canonical, entries, is_far, is_there, matching, on_disk, shown
 from nlp_compliance.ingest.plain import decode, marked_encoding, named_damage, paragraph_blocks
 from nlp_compliance.ingest.wechat import FindPicture, has_pictures, looks_like_html, read_html
 from nlp_compliance.records import Coverage, Document, Source
@@ -278,18 +278,19 @@ class Reader:
         return table.with_title(replace(read, source=replace(row.source, **stated)))
 
 
-def expand(paths: Sequence[Place], *, without: Container[str] = ()) -> Iterator[Place]:
-    """Files as given, and all files below folders in order of name; each once, and none of `without` or below it.
+def expand(paths: Sequence[Place], *, without: Iterable[Place] = ()) -> Iterator[Place]:
+    """Files as given, and all files below folders in order of name; each once, and none of `without` or below it,
+    however they are written.
 
     Files that no reader knows come too: their failure tells that they were not checked.
     """
-    given: set[Place] = set()
+    taken = {canonical(path) for path in without}
     for path in globbed(paths):
-        if path in given or any(parent in given for parent in path.parents):
+        name = canonical(path)
+        if not taken.isdisjoint((name, *name.parents)):
             continue
-        found = _below(path, without) if path.is_dir() else iter((path,))
-        yield from (p for p in found if str(p) not in without and p not in given)
-        given.add(path)
+        yield from _below(path, name, taken) if path.is_dir() else (path,)
+        taken.add(name)
 
 
 def globbed(paths: Sequence[Place]) -> Iterator[Place]:
@@ -301,20 +302,23 @@ def globbed(paths: Sequence[Place]) -> Iterator[Place]:
             yield path
 
 
-def _below(folder: Place, without: Container[str]) -> Iterator[Place]:
-    """Files in order of name, one folder in memory at a time. Links to folders are not followed, they could lead in a
-    circle: each comes as a file, and reading it tells that its texts are missing."""
+def _below(folder: Place, name: Place, taken: Container[Place]) -> Iterator[Place]:
+    """Files in order of name, one folder in memory at a time; `name` is the folder's canonical one, as in `taken`. Links
+    to folders are not followed, they could lead in a circle: each comes as a file, and reading it tells that its texts
+    are missing."""
     found = entries(folder)
     names = {entry.name.lower() for entry in found}
     for entry in found:
         if entry.name.startswith((".", "~$")) or entry.name.lower() in _NOISE:
             continue
-        path = folder / entry.name
+        path, own = folder / entry.name, name / entry.name
+        if own in taken:
+            continue
         if not entry.is_folder:
             if entry.is_file:
                 yield path
-        elif str(path) not in without and not _belongs_to_page(entry.name.lower(), names):
-            yield from _below(path, without)
+        elif not _belongs_to_page(entry.name.lower(), names):
+            yield from _below(path, own, taken)
 
 
 def _belongs_to_page(folder: str, names: set[str]) -> bool:
@@ -327,7 +331,10 @@ def kind_of(data: bytes, name: str, *, whole: bool = True) -> str:
 
     Raises UnsupportedFormatError or UnreadableFileError.
     """
-    suffix = Path(name.rpartition("!")[2]).suffix.lower()
+    suffix = Path(name).suffix.lower()
+    if "!" in suffix:
+        # That of the archive, whose member has none.
+        suffix = ""
     by_name = KIND_OF_SUFFIX.get(suffix)
     for magic, advice in _FOREIGN:
         if data.startswith(magic):

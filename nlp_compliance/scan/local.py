@@ -98,7 +98,7 @@ def scan_to_file(
         try:
             if retry_errors and not journal.done.files and not journal.done.rows:
                 journal.add(("", 0), _rows_of(out))
-            own = frozenset(map(str, (out, kept, errors_path(out))))
+            own = (out, kept, errors_path(out))
             reposts = Reposts(job)
             for task, answer in engine(job, reposts.sent(plan(paths, job.reader(), journal.done, without=own))):
                 done = reposts.rows(answer)

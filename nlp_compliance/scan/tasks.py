@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -56,7 +56,7 @@ class Done:
             self.files.update(name.split(_BETWEEN))
 
 
-def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Container[str] = ()) -> Iterator[Task]:
+def plan(paths: Sequence[Place], reader: Reader, done: Done, *, without: Iterable[Place] = ()) -> Iterator[Task]:
     """Tasks in the order of the input, without what is done and the paths in `without`. Same input, same tasks.
 
     Raises InputError where a table of which rows are done is no longer the same.

@@ -153,14 +153,17 @@ def test_photographs_are_turned_upright(told):
     assert read(data, "a.jpg").text == "图100x200" and image.shown(data).size == (100, 200)
 
 
-def test_every_page_of_a_tiff_and_the_first_frame_of_a_gif():
+def test_every_page_of_a_tiff_and_the_first_frame_of_a_gif_or_a_photo():
     pages = read(files.frames("TIFF"), "a.tiff")
     assert [b.page for b in pages.blocks] == [1, 2] and pages.coverage.complete
     moving = read(files.frames("GIF"), "a.gif")
-    assert len(moving.blocks) == 1 and moving.coverage.unread == ("动图只识别了第一帧",)
+    assert len(moving.blocks) == 1 and moving.coverage.unread == ("图片是动图，只识别了第一帧",)
     word = docx.Document()
     word.add_picture(io.BytesIO(files.frames("GIF")))
     assert read(files.saved(word), "a.docx").coverage.unread == ("第1张图片是动图，只识别了第一帧",)
+    photo = files.frames("MPO")
+    assert read(photo, "a.jpg").coverage.unread == ("图片含有2幅图，只识别了第一幅",)
+    assert read(photo, "a.jpg").source.media_type == "image/jpeg" and image.shown(photo).size == (120, 80)
     (failure,) = Reader(Limits.of(Settings(max_pages=1))).read_bytes(files.frames("TIFF"), "a.tiff")
     assert isinstance(failure, Failure) and failure.error.code == "limit_exceeded"
 

@@ -90,6 +90,14 @@ def test_unreadable(data, name, said):
     assert isinstance(failure.error, InputError) and said in str(failure.error)
 
 
+@pytest.mark.parametrize("name", ["速来投保!.txt", "a.zip!速来投保!.txt", "海报/抓紧!.txt"])
+def test_a_name_with_an_exclamation_mark_keeps_its_suffix(name):
+    (document,) = READER.read_bytes("惠民保今日开放".encode(), name)
+    assert document.id == name
+    (failure,) = READER.read_bytes(b"abc", "a.zip!README")
+    assert "without extension" in str(failure.error)
+
+
 @pytest.mark.parametrize("text", ["PK各大医疗险", "GIF8动图", "%PDF-说明", "Rar!压缩包"])
 def test_texts_that_begin_as_other_formats_do_are_texts(text):
     (document,) = READER.read_bytes(text.encode(), "a.txt")
@@ -138,6 +146,16 @@ def test_folders_are_read_in_order_and_nothing_is_passed_over_in_silence(tmp_pat
     found = [str(p.relative_to(tmp_path)) for p in expand([tmp_path / "b.txt", tmp_path, tmp_path / "e"])]
     assert found == ["b.txt", "a.html", "c.bin", "d.JSONL", "e/x.txt", "page.htm"]
     assert [p.name for p in expand([tmp_path / "*.txt"])] == ["b.txt"]
-    assert [p.name for p in expand([tmp_path / "e"], without={str(tmp_path / "e" / "x.txt")})] == []
+    assert [p.name for p in expand([tmp_path / "e"], without=[tmp_path / "e" / "x.txt"])] == []
     (failure,) = READER.read_path(tmp_path / "c.bin")
     assert failure.error.code == "format_unsupported"
+
+
+def test_a_file_is_read_once_however_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x.txt").write_text("x", "utf-8")
+    (tmp_path / "a" / "y.txt").write_text("y", "utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    found = expand([Path("a/b"), Path("a"), Path("link"), tmp_path / "a", Path("a/../a/y.txt")])
+    assert list(map(str, found)) == ["a/b/x.txt", "a/y.txt"]

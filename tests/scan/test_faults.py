@@ -151,6 +151,14 @@ def test_a_scan_does_not_read_what_it_writes(tmp_path):
         assert summary.documents == 1 and summary.failed == 1 and errors_path(tmp_path / "out.jsonl").exists()
 
 
+def test_a_scan_does_not_read_what_it_writes_under_another_name(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text(AD, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        summary = scan_to_file([tmp_path], Path("out.jsonl"), JOB, engine=in_this_process)
+        assert summary.documents == 1 and summary.failed == 0
+
+
 def test_tables_carry_the_columns_of_the_input(tmp_path):
     import csv
 
