@@ -82,7 +82,13 @@ def validated(content: object, model: type[M]) -> M:
 
 
 async def read_file(request: Request, limit: int) -> tuple[str, bytes]:
-    """(name, bytes) of the one file of a multipart form, field `file`. Raises InputError or LimitExceededError."""
+    """(name, bytes) of the one file of a multipart form, field `file`. Raises InputError, LimitExceededError, or
+    MediaTypeError for a form without a key that names an `Origin`: a page of another site can have a browser send it."""
+    if "origin" in request.headers and "authorization" not in request.headers:
+        raise MediaTypeError(
+            "the form names an Origin, as pages of other sites do, and shows no key; send the file from a program, or "
+            "the header `Authorization: Bearer <key>`, or JSON with the field `text`"
+        )
     data = await read_body(request, limit + _MULTIPART_FRAME_BYTES)
 
     async def whole() -> AsyncGenerator[bytes]:

@@ -83,8 +83,8 @@ KINDS = (
         "media_type",
         415,
         MediaTypeError,
-        "a page sent a body that is not declared as `application/json`, or the body is compressed",
-        "send `Content-Type: application/json` and no `Content-Encoding`",
+        "a page sent a body that is not declared as `application/json`, or a file without a key, or the body is compressed",
+        "send `Content-Type: application/json`, or a file with a key, and no `Content-Encoding`",
     ),
     Kind(
         "input_invalid",

@@ -175,6 +175,23 @@ def test_a_slow_body_is_given_up_and_an_endless_one_is_cut(tmp_path):
         assert b" 413 " in login
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("/login", "multipart/form-data; boundary=x", 403),
+        ("/login", "application/x-www-form-urlencoded", 413),
+        ("/uploads", "multipart/form-data; boundary=x", 403),
+        ("/uploads", "application/x-www-form-urlencoded", 413),
+    ],
+)
+def test_a_token_that_is_not_ours_opens_no_form_to_long_bodies(tmp_path, path, kind, status):
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nCookie: csrftoken=a.b\r\nX-CSRFToken: a.b\r\nContent-Type: {kind}\r\n"
+    with running(tmp_path) as (app, _), served(app) as url:
+        # The body never comes, so the answer was given without it.
+        answer = raw(int(url.rpartition(":")[2]), f"{head}Content-Length: 900000000\r\n\r\n".encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def raw(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
         connection.sendall(request)
@@ -214,3 +231,15 @@ def test_without_a_key_only_a_host_that_is_this_machine_is_answered(tmp_path):
         key = new_key(state)
         shown = {"Host": "rebound.example", "Authorization": f"Bearer {key}"}
         assert TestClient(app).get("/v1/rules", headers=shown).status_code == 200
+
+
+def test_a_page_of_another_site_cannot_send_a_file(tmp_path):
+    page = {"Origin": "https://evil.example"}
+    with running(tmp_path) as (app, state):
+
+        def sent(**headers: str):
+            return TestClient(app).post("/v1/documents", files={"file": ("a.txt", AD.encode())}, headers=headers)
+
+        assert "Origin" in assert_error(sent(**page), 415, "media_type")
+        assert sent().status_code == 202
+        assert sent(**page, Authorization=f"Bearer {new_key(state)}").status_code == 202

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from importlib.resources import files as resource_files
 from typing import Any
 
-from asgi_csrf import asgi_csrf
+from asgi_csrf import DEFAULT_COOKIE_NAME, DEFAULT_SIGNING_NAMESPACE, asgi_csrf, cookies_from_scope
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from itsdangerous.url_safe import URLSafeSerializer
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -48,7 +50,7 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
         skip_if_scope=lambda scope: scope["path"].startswith("/v1/"),
         send_csrf_failed=_form_expired,
     )
-    app.add_middleware(_TokenBeforeBody)
+    app.add_middleware(_TokenBeforeBody, signer=URLSafeSerializer(signing, DEFAULT_SIGNING_NAMESPACE))
     app.add_middleware(
         SessionMiddleware,
         secret_key=signing,
@@ -59,13 +61,16 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
     )
 
 
+_EXPIRED = "页面已过期，操作没有保存；请刷新页面后再试一次"
+
+
 async def _form_expired(scope: Scope, send: Send, fault: Any) -> None:
     """A form whose token is not ours: mostly a page that was left open over a new login."""
 
     async def nothing() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await _plain("页面已过期，操作没有保存；请刷新页面后再试一次", 403)(scope, nothing, send)
+    await _plain(_EXPIRED, 403)(scope, nothing, send)
 
 
 def _plain(said: str, status: int) -> PlainTextResponse:
@@ -76,25 +81,35 @@ def _plain(said: str, status: int) -> PlainTextResponse:
 class _TokenBeforeBody:
     """Uploads carry the token in a header (desk.js sends it), so that no body is read before it is known to be ours.
 
-    Other forms are small; a longer one is refused before the token is looked for in it.
+    Other forms are small, and read before anybody asks who is logged in; a longer one is refused before the token is
+    looked for in it.
     """
 
     LONGEST_FORM_BYTES = 2_000_000
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, signer: URLSafeSerializer) -> None:
+        self.app, self.signer = app, signer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope.get("headers", ()))
-        if scope["type"] == "http" and not scope["path"].startswith("/v1/") and b"x-csrftoken" not in headers:
+        if scope["type"] == "http" and not scope["path"].startswith("/v1/") and not self._is_our_upload(scope):
+            headers = dict(scope["headers"])
             if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
-                await _plain("上传需要启用脚本（JavaScript）的浏览器", 403)(scope, receive, send)
+                said = _EXPIRED if b"x-csrftoken" in headers else "上传需要启用脚本（JavaScript）的浏览器"
+                await _plain(said, 403)(scope, receive, send)
                 return
-            said = headers.get(b"content-length", b"0")
-            if b"transfer-encoding" in headers or not said.isdigit() or int(said) > self.LONGEST_FORM_BYTES:
+            length = headers.get(b"content-length", b"0")
+            if b"transfer-encoding" in headers or not length.isdigit() or int(length) > self.LONGEST_FORM_BYTES:
                 await _plain(f"表单内容超过{self.LONGEST_FORM_BYTES}字节；请缩短后再提交", 413)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _is_our_upload(self, scope: Scope) -> bool:
+        """Whether the token in the header is the cookie's and signed by us: then asgi_csrf does not read the body."""
+        if scope["path"] != "/uploads":
+            return False
+        token = cookies_from_scope(scope).get(DEFAULT_COOKIE_NAME, "")
+        given: bytes = dict(scope["headers"]).get(b"x-csrftoken", b"")
+        return hmac.compare_digest(given, token.encode()) and self.signer.loads_unsafe(token)[0]
 
 
 async def _page_headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
