@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from nlp_compliance.store.database import Database
 from nlp_compliance.store.schema import AuditEntry, AuditHead, now
 
 START = "0" * 64
@@ -42,6 +43,17 @@ def lock(session: Session) -> AuditHead:
         session.add(head)
         session.flush()
     return head
+
+
+@contextmanager
+def changing(database: Database) -> Iterator[Session]:
+    """A transaction for a change that depends on what stands in the database: two at a time take turns.
+
+    On PostgreSQL both would otherwise read before either writes.
+    """
+    with database.transaction() as session:
+        lock(session)
+        yield session
 
 
 def entry_hash(entry: AuditEntry) -> str:

@@ -23,6 +23,8 @@ MAX_PASSWORD_CHARS = 200
 _FAILURES_ALLOWED = 5
 _LOCKED = timedelta(minutes=15)
 _HASHER = PasswordHasher()
+# Locks a person against other changes; decisions, which only refer to the person, need not wait.
+_ROW = {"key_share": True}
 # Checked where the name is unknown, so that the answer takes as long as for a known one.
 _NOBODY = _HASHER.hash(secrets.token_hex())
 
@@ -52,7 +54,9 @@ def change_user(session: Session, user: User, *, by: str, role: str | None, acti
     """Changes role, access or password and ends the person's sessions. Raises InputError if no administrator is left."""
     if role is not None and role not in ROLES:
         raise InputError(f"角色“{role}”不存在，可用：{'、'.join(ROLES.values())}")
-    admins = session.scalars(select(User).where(User.role == "admin", User.active.is_(True))).all()
+    # Locked as `log_in` locks, people before the end of the audit log, so that neither waits for the other.
+    query = select(User).where(User.role == "admin", User.active.is_(True)).order_by(User.id)
+    admins = session.scalars(query.with_for_update(**_ROW)).all()
     if admins == [user] and (not active or role not in (None, "admin")):
         raise InputError("至少要保留一名在用的管理员")
     user.role, user.active = role or user.role, active
@@ -66,7 +70,7 @@ def change_user(session: Session, user: User, *, by: str, role: str | None, acti
 
 def change_password(session: Session, user_id: int, old: str, new: str) -> User:
     """One's own password; ends all sessions of the person. Raises UnauthorizedError for a wrong old one."""
-    user = session.get_one(User, user_id, with_for_update=True)
+    user = session.get_one(User, user_id, with_for_update=_ROW)
     if not _matches(user.password_hash, old[:MAX_PASSWORD_CHARS]):
         raise UnauthorizedError("原口令不对")
     user.password_hash = _hashed(new)
@@ -83,7 +87,7 @@ def _hashed(password: str) -> str:
 
 def log_in(session: Session, name: str, password: str) -> User:
     """The person. Raises UnauthorizedError; the transaction must still be committed, for it counts the failure."""
-    user = session.scalar(select(User).where(User.name == name.strip()).with_for_update())
+    user = session.scalar(select(User).where(User.name == name.strip()).with_for_update(**_ROW))
     known = user is not None and user.active
     locked = user is not None and user.locked_until is not None and user.locked_until > now()
     right = _matches(user.password_hash if user else _NOBODY, password[:MAX_PASSWORD_CHARS])

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from nlp_compliance.errors import InputError
 from nlp_compliance.records import Document
 from nlp_compliance.report.terminal import clean_text
-from nlp_compliance.store import decisions
+from nlp_compliance.store import audit, decisions
 from nlp_compliance.store.schema import User
 from nlp_compliance.web.desk import failures
 from nlp_compliance.web.desk.pages import Approver, Reviewer, Viewer, back, desk_of, document_of, is_row_number
@@ -31,7 +31,7 @@ def decide(
     start: Annotated[int | None, Form()] = None,
     end: Annotated[int | None, Form()] = None,
 ) -> Response:
-    with desk_of(request).database.transaction() as session:
+    with audit.changing(desk_of(request).database) as session:
         decisions.decide(
             session,
             document_of(session, identifier),
@@ -57,7 +57,7 @@ def verdict(
     seen: Annotated[str | None, Form()] = None,
 ) -> Response:
     desk = desk_of(request)
-    with desk.database.transaction() as session:
+    with audit.changing(desk.database) as session:
         document = document_of(session, identifier)
         decisions.set_verdict(
             session,
@@ -80,7 +80,7 @@ def approve(
     reason: Annotated[str, Form()] = "",
     seen: Annotated[str | None, Form()] = None,
 ) -> Response:
-    with desk_of(request).database.transaction() as session:
+    with audit.changing(desk_of(request).database) as session:
         document = document_of(session, identifier)
         decisions.approve(session, document, by=user, agree=agree == "yes", reason=reason, seen=seen)
     return back(f"/documents/{identifier}#verdict")
@@ -88,7 +88,7 @@ def approve(
 
 @router.post("/documents/{identifier}/assignment")
 def assign(request: Request, user: Reviewer, identifier: int, to: Annotated[int, Form()]) -> Response:
-    with desk_of(request).database.transaction() as session:
+    with audit.changing(desk_of(request).database) as session:
         whom = session.get(User, to) if is_row_number(to) else None
         if to and (whom is None or not whom.active):
             raise InputError("负责人须是在用的人员")

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from nlp_compliance.errors import InputError, UnauthorizedError
-from nlp_compliance.store import people
+from nlp_compliance.store import audit, people
 from nlp_compliance.store.schema import User
 from nlp_compliance.web.desk.pages import Viewer, back, desk_of, inside, page
 
@@ -62,7 +62,7 @@ def setup(
     password: Annotated[str, Form()],
 ) -> Response:
     try:
-        with desk_of(request).database.transaction() as session:
+        with audit.changing(desk_of(request).database) as session:
             user = people.use_setup_token(session, token, name, password)
     except (InputError, UnauthorizedError) as error:
         return page(request, "setup.html", 422, user=None, token=token, error=str(error))

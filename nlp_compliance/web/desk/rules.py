@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 
 from nlp_compliance.errors import InputError, NotThereError
 from nlp_compliance.records import VIOLATION_LABELS
-from nlp_compliance.store import own_rules
+from nlp_compliance.store import audit, own_rules
 from nlp_compliance.store.decisions import UNSEEN
 from nlp_compliance.store.own_rules import Change
 from nlp_compliance.web.desk.pages import Approver, Viewer, back, desk_of, is_row_number, page
@@ -82,7 +82,7 @@ def add_rule(
     given = dict(zip(_FIELDS, (label, kind, terms, bad, good, exceptions, reason, suggestion), strict=True))
     try:
         body = _body(given)
-        with desk.database.transaction() as session:
+        with audit.changing(desk.database) as session:
             others = own_rules.active(session).bodies
             own_rules.add(session, desk.live.prove(body, others), by=user)
     except InputError as error:
@@ -129,7 +129,7 @@ def switch_rule(request: Request, user: Approver, identifier: int, active: Annot
     assert desk.live is not None
     if not is_row_number(identifier):
         raise NotThereError(f"没有编号为{identifier}的自有规则")
-    with desk.database.transaction() as session:
+    with audit.changing(desk.database) as session:
         own_rules.switch(session, identifier, active=bool(active), by=user)
     desk.live.refresh()
     return back("/rules#own")
