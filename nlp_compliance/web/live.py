@@ -7,7 +7,8 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,17 @@ class LiveChecker:
         self._base = checker
         self._current = checker
         self._revision = 0
+        self._broken: dict[str, str] = {}
         self._lock = threading.Lock()
 
     @property
     def current(self) -> Checker:
         return self._current
+
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """Own rules that are switched on and yet not in force: why, by their ids."""
+        return self._broken
 
     @property
     def rulebook(self) -> Rulebook:
@@ -46,20 +53,18 @@ class LiveChecker:
         return self._current.check_many(documents)
 
     def refresh(self) -> bool:
-        """Loads own rules where another revision stands in the database. A rule that fails leaves all as it was."""
+        """Loads own rules where another revision stands in the database. One that fails, as after an upgrade that knows
+        its label no more, is left out."""
         if self.database is None:
             return False
         with self._lock, self.database.reading() as session:
             if own_rules.revision(session) == self._revision:
                 return False
             own = own_rules.active(session)
-            try:
-                self._current = self._with(own.bodies)
-            except RulebookError as error:
-                log.error("own rules of revision %s cannot be loaded: %s", own.revision, error)
-                self._revision = own.revision
-                return False
+            self._current, self._broken = self._with_sound(own.bodies)
             self._revision = own.revision
+        for identifier, why in self._broken.items():
+            log.error("own rule %s cannot be loaded: %s", identifier, why)
         log.info("own rules of revision %s loaded, rulebook %s", own.revision, self.rulebook.version)
         return True
 
@@ -72,14 +77,30 @@ class LiveChecker:
         if not rule["terms"]:
             raise InputError("请至少写一个词语")
         _check_examples(rule)
+        sound = [o for o in others if o["id"] not in self._broken]
         try:
-            self._with([*others, {"id": "company.new", **rule}])
+            self._with([*sound, {"id": "company.new", **rule}])
         except RulebookError as error:
             raise InputError(
                 "规则没有通过自检：反例须被命中（被否定、被引用的说法不算），正例不能被命中，标签与类型须相符。"
                 f"（{str(error).rpartition(': ')[2]}）"
             ) from error
         return rule
+
+    def _with_sound(self, bodies: Sequence[dict[str, Any]]) -> tuple[Checker, dict[str, str]]:
+        """(the checker with all rules that can be loaded, why the others cannot, by their ids)."""
+        broken: dict[str, str] = {}
+        with suppress(RulebookError):
+            return self._with(bodies), broken
+        checker, sound = self._base, list[dict[str, Any]]()
+        for body in bodies:
+            try:
+                checker = self._with([*sound, body])
+                sound.append(body)
+            except RulebookError as error:
+                # Without the place in a file that nobody wrote.
+                broken[body["id"]] = str(error).partition(": ")[2]
+        return checker, broken
 
     def _with(self, bodies: Sequence[dict[str, Any]]) -> Checker:
         base = self._base

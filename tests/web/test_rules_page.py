@@ -4,6 +4,7 @@ import pytest
 
 from nlp_compliance.records import Document
 from nlp_compliance.store import audit
+from nlp_compliance.store.schema import OwnRule
 from tests.web.acting import Person
 
 SLOGAN = {
@@ -85,6 +86,24 @@ def test_an_exception_is_taken_literally(desk):
     assert Person(app, "李复").post("/rules", **rule).status_code == 200
     assert "absolute_claim" in labels(state, "保险认准沁河一哥")
     assert "absolute_claim" not in labels(state, "沁河一哥(餐厅)旁边有保险柜台")
+
+
+def test_a_rule_that_cannot_be_loaded_any_more_is_named_and_stops_no_other(desk):
+    """As after an upgrade that knows its label no more."""
+    app, state = desk
+    approver = Person(app, "李复")
+    approver.post("/rules", **SLOGAN)
+    approver.post("/rules", **{**SLOGAN, "terms": "汾河头牌", "bad": "买保险就找汾河头牌"})
+    with state.database.transaction() as session:
+        rule = session.get(OwnRule, 1)
+        rule.body, rule.revision = {**rule.body, "label": "former_label"}, 3
+    state.live.refresh()
+    assert "absolute_claim" not in labels(state, "认准沁河一哥") and "absolute_claim" in labels(state, "认准汾河头牌")
+    page = approver.get("/rules").text
+    assert "规则company.1没有生效" in page and "former_label" in page and "规则company.2没有生效" not in page
+    page = approver.post("/rules", **{**SLOGAN, "terms": "丹河之王", "bad": "买保险就找丹河之王"}).text
+    assert "company.3" in page and "absolute_claim" in labels(state, "认准丹河之王")
+    assert "没有生效" not in approver.post("/rules/1", active="").text
 
 
 def test_only_approvers_change_rules(desk):

@@ -51,6 +51,7 @@ def _shown(request: Request, user: Any, *, error: str, given: dict[str, Any], st
         user=user,
         rulebook=desk.rulebook,
         own=own,
+        broken=desk.live.broken if desk.live else {},
         changes=changes,
         kinds=KINDS,
         silent="advisory" if not desk.settings.advisory else "",
