@@ -6,6 +6,9 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from nlp_compliance.errors import StoreError
@@ -44,6 +47,23 @@ class FileStore:
 
     def remove(self, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)
+
+    def digests(self, before: datetime) -> set[str]:
+        """The digests of all files that were stored before then."""
+        return {path.name for path in self._older(before) if _DIGEST.fullmatch(path.name)}
+
+    def remove_drafts(self, before: datetime) -> None:
+        """Removes what writes that broke off before then left behind."""
+        for path in self._older(before):
+            if path.name.startswith(tempfile.gettempprefix()):
+                path.unlink(missing_ok=True)
+
+    def _older(self, before: datetime) -> Iterator[Path]:
+        for path in self.folder.glob("??/*"):
+            # At this moment a draft may go to its place, or another process may remove the file.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    yield path
 
     def _path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

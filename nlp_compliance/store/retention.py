@@ -1,12 +1,14 @@
 """Deletes what is older than the retention time: uploads, their documents, texts, decisions, index entries and files.
 
+So goes every file that no upload names: a refused or broken-off request leaves it behind.
+
 The audit log stays: it holds hashes, names and reasons, never a submitted text. One entry says what was deleted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -14,7 +16,10 @@ from sqlalchemy.orm import Session
 from nlp_compliance.store import audit, search
 from nlp_compliance.store.database import Database
 from nlp_compliance.store.files import FileStore
-from nlp_compliance.store.schema import Decision, Delivery, DocumentLabel, ReadFailure, StoredDocument, Upload
+from nlp_compliance.store.schema import Decision, Delivery, DocumentLabel, ReadFailure, StoredDocument, Upload, now
+
+# A younger file may be that of a request that is still being accepted.
+_COMING_IN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,9 @@ class Purged:
 
 def purge(database: Database, files: FileStore, *, before: datetime, by: str) -> Purged:
     """Deletes every finished upload that arrived before `before`, decided or not. Raises StoreError."""
-    digests: set[str] = set()
-    with database.transaction() as session:
-        # Another process that deletes at the same time waits here, and then finds nothing left.
-        audit.lock(session)
+    digests = _unnamed(database, files)
+    # Another process that deletes at the same time waits here, and then finds nothing left.
+    with audit.changing(database) as session:
         done = Upload.status.in_(("done", "failed"))
         uploads = list(session.scalars(select(Upload).where(Upload.created_at < before, done)))
         documents = sum(_forget(session, upload) for upload in uploads)
@@ -65,10 +69,18 @@ def _forget(session: Session, upload: Upload) -> int:
     return len(own)
 
 
+def _unnamed(database: Database, files: FileStore) -> set[str]:
+    """Files that no upload names."""
+    arrived = now() - _COMING_IN
+    files.remove_drafts(arrived)
+    stored = files.digests(arrived)
+    with database.reading() as session:
+        return stored.difference(session.scalars(select(Upload.sha256)))
+
+
 def _remove_unused(database: Database, files: FileStore, digest: str) -> bool:
     """Removes a file unless an upload uses it. The row is looked for under a lock that new uploads wait behind."""
-    with database.transaction() as session:
-        audit.lock(session)
+    with audit.changing(database) as session:
         if session.scalar(select(func.count(Upload.id)).where(Upload.sha256 == digest)):
             return False
         files.remove(digest)

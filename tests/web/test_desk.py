@@ -112,7 +112,7 @@ def test_a_bad_file_says_why_and_loses_nothing_beside_it(desk):
     assert "attachment" in reviewer.get(f"/documents/{documents[0].id}/original").headers["content-disposition"]
 
 
-def test_a_page_of_a_pdf_is_shown_with_its_findings(desk):
+def test_a_page_of_a_pdf_is_shown_with_its_findings(desk, monkeypatch):
     app, state = desk
     reviewer = Person(app, "王审")
     broken = files.pdf([[AD]])
@@ -128,6 +128,10 @@ def test_a_page_of_a_pdf_is_shown_with_its_findings(desk):
     assert "<rect" not in reviewer.get(f"/documents/{document.id}/pages/2").text
     assert reviewer.get(f"/documents/{document.id}/pages/3").status_code == 404
     assert reviewer.get(f"/documents/{plain.id}/pages/1").status_code == 404
+    # A picture that was drawn is shown again without its file being read.
+    with monkeypatch.context() as patch:
+        patch.delattr(state.files.__class__, "get")
+        assert reviewer.get(f"/documents/{document.id}/pages/1").status_code == 200
     with pytest.raises(UnreadableFileError):
         pagepicture.draw(broken[:200], 1)
 
@@ -540,7 +544,6 @@ def test_pictures_of_pages_wait_for_each_other_and_start_light(monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         pictures = list(pool.map(lambda number: pagepicture.draw(b"%PDF-light", number), range(8)))
     assert most == 2 and {p.height for p in pictures} == {20.0}
-    pagepicture.draw.cache_clear()
 
 
 def test_all_documents_of_a_large_upload_are_a_link_away(desk):

@@ -1,6 +1,7 @@
 """What is kept and for how long: search over it, exports of it, backup, restore, deletion that really deletes."""
 
 import json
+import os
 import re
 import zipfile
 from datetime import timedelta
@@ -18,6 +19,7 @@ from nlp_compliance.store.database import Database, sqlite_url
 from nlp_compliance.store.files import FileStore
 from nlp_compliance.store.schema import StoredDocument, Upload, now
 from nlp_compliance.text.normalise import normalise
+from nlp_compliance.web.desk.app import open_desk
 from tests.web.acting import AD, PASSWORD, Person, settle
 
 OTHER = "今天天气晴，适合出游，记得带水。100%_好 ABC保险"
@@ -204,6 +206,27 @@ def test_retention_really_deletes_and_leaves_the_rest(desk):
     kept = b"".join(p.read_bytes() for p in state.settings.data_dir.rglob("*") if p.is_file())
     assert "保密的旧文案".encode() not in kept
     assert retention.purge(state.database, state.files, before=now() - timedelta(days=30), by="test").uploads == 0
+
+
+def test_files_that_no_upload_names_go_once_they_are_an_hour_old(tmp_path):
+    database, files = Database(sqlite_url(tmp_path)), FileStore(tmp_path / "files")
+    used, refused, coming = files.put(b"used"), files.put(b"refused"), files.put(b"coming in")
+    draft = tmp_path / "files" / used[:2] / "tmpbroken0"
+    draft.write_bytes(b"half")
+    with database.transaction() as session:
+        session.add(Upload(name="x", sha256=used, size=4))
+    for path in (*(tmp_path / "files" / d[:2] / d for d in (used, refused)), draft):
+        os.utime(path, (0, 0))
+    assert retention.purge(database, files, before=now() - timedelta(days=30), by="test").files == 1
+    assert {p.name for p in (tmp_path / "files").glob("*/*")} == {used, coming}
+    database.close()
+
+
+def test_the_folder_is_read_by_its_owner_only(tmp_path):
+    (tmp_path / "old").mkdir(mode=0o755)
+    for name in ("old", "new"):
+        open_desk(Settings(data_dir=tmp_path / name)).close()
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

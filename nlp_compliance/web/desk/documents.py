@@ -18,7 +18,6 @@ from nlp_compliance.web.desk import exports, pagepicture, pdf, view
 from nlp_compliance.web.desk.pages import Viewer, desk_of, document_of, file_answer, names_of, page
 
 router = APIRouter(include_in_schema=False)
-_PDF = b"%PDF-"
 _PAGES_SHOWN = 40
 _MAKERS = {
     "docx": exports.word_report,
@@ -43,7 +42,7 @@ def document_page(request: Request, user: Viewer, identifier: int) -> Response:
     assert upload is not None
     data = desk.files.get(upload.sha256) if document.name == upload.name else b""
     picture = shown(data) if data else None
-    pages = view.pages_of(document) if data.startswith(_PDF) else []
+    pages = view.pages_of(document) if data.startswith(pagepicture.PDF) else []
     numbers = {v.id: number for number, v in enumerate(versions, 1)}
     old = next((v for v in versions if v.id == document.previous_id), None)
     return page(
@@ -88,10 +87,9 @@ def page_picture(request: Request, user: Viewer, identifier: int, number: int) -
         upload = session.get(Upload, document.upload_id)
         findings = view.shown_findings(document, decisions_of(session, identifier), desk.rulebook)
     assert upload is not None
-    data = desk.files.get(upload.sha256)
-    if number not in view.pages_of(document) or document.name != upload.name or not data.startswith(_PDF):
+    if number not in view.pages_of(document) or document.name != upload.name:
         raise NotThereError(f"该文档没有可显示的第{number}页")
-    picture = pagepicture.draw(data, number)
+    picture = pagepicture.of_stored(desk.files, upload.sha256, number)
     svg = pagepicture.as_svg(picture, view.outlines(document, findings, number))
     return Response(svg, media_type="image/svg+xml")
 

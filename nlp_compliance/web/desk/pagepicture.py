@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from nlp_compliance.errors import UnreadableFileError
+from nlp_compliance.errors import NotThereError, UnreadableFileError
 
 if TYPE_CHECKING:
+    from nlp_compliance.store.files import FileStore
     from nlp_compliance.web.desk.view import Outline
 
+PDF = b"%PDF-"
 _SCALE = 1.5
 # For starting a child and drawing one page; waiting for others does not count.
 _TIMEOUT_S = 30
@@ -41,6 +43,14 @@ class PagePicture:
 
 
 @lru_cache(maxsize=32)
+def of_stored(files: FileStore, digest: str, page: int) -> PagePicture:
+    """As `draw`, of a stored file; pictures are remembered, files are not. Raises NotThereError for one that is no PDF."""
+    data = files.get(digest)
+    if not data.startswith(PDF):
+        raise NotThereError(f"该文档没有可显示的第{page}页")
+    return draw(data, page)
+
+
 def draw(data: bytes, page: int) -> PagePicture:
     """The picture of one page, counted from 1. Raises UnreadableFileError."""
     command = [sys.executable, "-m", "nlp_compliance.web.desk.pagepicture", str(page)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -98,8 +99,11 @@ class Desk:
 
 
 def open_desk(settings: Settings) -> Desk:
-    """Opens database and file store. Raises StoreError."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    """Opens database and file store, in a folder that only its owner can read: signing keys lie there. Raises StoreError."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One that belongs to somebody else is his to protect.
+    with suppress(PermissionError):
+        settings.data_dir.chmod(0o700)
     database = Database(settings.database_url or sqlite_url(settings.data_dir))
     templates = environment("desk")
     templates.filters.update(moment=moments.moment, day=moments.day, as_written=view.as_written)
