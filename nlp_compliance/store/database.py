@@ -9,7 +9,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -108,11 +108,25 @@ def _reader_engine(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
-def migrate(engine: Engine) -> None:
-    """Brings the tables to the newest revision."""
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Brings the tables to the newest revision, or to an older one to start from."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.connect() as connection:
+    with engine.connect() as connection, _references_unchecked(connection):
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()
+
+
+@contextmanager
+def _references_unchecked(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew, and would count every reference to the old one as broken.
+
+    The switch is without effect inside a transaction, so it goes past SQLAlchemy, which would begin one.
+    """
+    own: Any = connection.connection
+    if connection.dialect.name == "sqlite":
+        own.execute("PRAGMA foreign_keys=OFF")
+    yield
+    if connection.dialect.name == "sqlite":
+        own.execute("PRAGMA foreign_keys=ON")

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
@@ -24,7 +25,7 @@ _FAILURES_ALLOWED = 5
 _LOCKED = timedelta(minutes=15)
 _HASHER = PasswordHasher()
 # Locks a person against other changes; decisions, which only refer to the person, need not wait.
-_ROW = {"key_share": True}
+_ROW: dict[str, Any] = {"key_share": True}
 # Checked where the name is unknown, so that the answer takes as long as for a known one.
 _NOBODY = _HASHER.hash(secrets.token_hex())
 

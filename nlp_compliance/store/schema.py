@@ -28,6 +28,10 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+# The audit log and platforms keep these numbers: none is given again after its row was deleted.
+_NUMBERED = {"sqlite_autoincrement": True}
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcTime, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
 
@@ -52,6 +56,7 @@ class Upload(Base):
     """A file or pasted text as it came; `status` is queued, running, done or failed."""
 
     __tablename__ = "uploads"
+    __table_args__ = _NUMBERED
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64), index=True)
@@ -96,7 +101,7 @@ class StoredDocument(Base):
     assigned_to: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     previous_id: Mapped[int | None] = mapped_column(Integer, index=True)
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
-    __table_args__ = (UniqueConstraint("upload_id", "ordinal"),)
+    __table_args__ = (UniqueConstraint("upload_id", "ordinal"), _NUMBERED)
 
 
 class ReadFailure(Base):
@@ -191,6 +196,7 @@ class Delivery(Base):
     """One webhook message; `status` is waiting, sent or failed. `payload` holds no submitted text."""
 
     __tablename__ = "deliveries"
+    __table_args__ = _NUMBERED
     id: Mapped[int] = mapped_column(primary_key=True)
     key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id"))
     upload_id: Mapped[int] = mapped_column(Integer, index=True)
