@@ -61,6 +61,8 @@ def add_desk(app: FastAPI, desk: Desk) -> None:
     )
 
 
+# Nothing reads a body of these, also where a program repeats the headers of a form after a redirect.
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "TRACE")
 _EXPIRED = "页面已过期，操作没有保存；请刷新页面后再试一次"
 
 
@@ -91,7 +93,8 @@ class _TokenBeforeBody:
         self.app, self.signer = app, signer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith("/v1/") and not self._is_our_upload(scope):
+        form = scope["type"] == "http" and scope["method"] not in _WITHOUT_BODY
+        if form and not scope["path"].startswith("/v1/") and not self._is_our_upload(scope):
             headers = dict(scope["headers"])
             if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
                 said = _EXPIRED if b"x-csrftoken" in headers else "上传需要启用脚本（JavaScript）的浏览器"
