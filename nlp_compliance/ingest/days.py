@@ -17,6 +17,11 @@ def day_in_beijing(moment: datetime) -> date:
     return moment.date()
 
 
+def stamped_day(seconds: int) -> date:
+    """The day of a moment given as seconds since 1970 in UTC."""
+    return datetime.fromtimestamp(seconds, BEIJING).date()
+
+
 def zoned_day(stated: str) -> date | None:
     """The day of a moment that is stated with its time zone, as 2025-12-31T16:30:00Z; None for all else."""
     try:

@@ -32,10 +32,10 @@ from nlp_compliance.errors import (
     TextEncodingError,
     UnreadableFileError,
 )
-from nlp_compliance.ingest.days import zoned_day
+from nlp_compliance.ingest.days import stamped_day, zoned_day
 from nlp_compliance.ingest.places import Place, shown
 from nlp_compliance.ingest.plain import chinese_encoding, marked_encoding, nearly_whole, paragraph_blocks
-from nlp_compliance.records import BEIJING, Block, Document, Source, is_visible
+from nlp_compliance.records import Block, Document, Source, is_visible
 
 _FIELDS = {
     "id": ("id", "编号", "序号", "文章id"),
@@ -216,7 +216,7 @@ def _day(value: object) -> date | None:
 
 def _stated_day(stated: str) -> date | None:
     if stamp := _STAMP.fullmatch(stated):
-        return datetime.fromtimestamp(int(stamp[1]), BEIJING).date()
+        return stamped_day(int(stamp[1]))
     if (day := zoned_day(stated)) is not None:
         return day
     if found := _DAY.match(stated):

@@ -13,7 +13,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date
 from html import unescape
 from itertools import chain
 from urllib.parse import unquote_to_bytes
@@ -25,12 +25,12 @@ from nlp_compliance.errors import UnreadableFileError
 from nlp_compliance.ingest import scripted
 from nlp_compliance.ingest.article import Article, article_of
 from nlp_compliance.ingest.assemble import Assembly
-from nlp_compliance.ingest.days import zoned_day
+from nlp_compliance.ingest.days import stamped_day, zoned_day
 from nlp_compliance.ingest.image import add_embedded
 from nlp_compliance.ingest.limits import Limits
 from nlp_compliance.ingest.markup import Piece, pieces
 from nlp_compliance.ingest.plain import decode, marked_encoding
-from nlp_compliance.records import BEIJING, Document, Source
+from nlp_compliance.records import Document, Source
 
 _BREAK = Piece("\n", True)
 
@@ -78,7 +78,10 @@ def read_html(
     assembly.add(title, "title")
     gallery = _gallery(tree, page) if body is None or _first(tree, "js_image_content") is not None else ()
     words = chain.from_iterable(chain(pieces(copy), [_BREAK]) for copy in late)
-    rest = pieces(body) if body is not None else () if bodies else pieces(next(tree.iter("body"), tree))
+    if not bodies:
+        # No page of WeChat's, or one that its scripts have yet to fill.
+        body = next(tree.iter("body"), tree)
+    rest = pieces(body) if body is not None else ()
     _assemble(assembly, chain(gallery, words, rest), limits, find_picture, article)
     if assembly.characters <= len(title) + 1:
         # A message that a browser has never shown may hold its words in the head of the page alone.
@@ -154,7 +157,7 @@ def _published(tree: html.HtmlElement, data: bytes) -> date | None:
         return _date(*map(int, found.groups()))
     created = _CREATED.search(data)
     if created and created.group(1).isdigit():
-        return datetime.fromtimestamp(int(created.group(1)), BEIJING).date()
+        return stamped_day(int(created.group(1)))
     return _date(*map(int, created.group(1).split(b"-"))) if created else None
 
 
